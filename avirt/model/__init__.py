@@ -1,0 +1,1 @@
+"""What all layers speak of: states, records, observations, changes. No I/O, no clock."""

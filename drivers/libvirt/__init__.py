@@ -1,0 +1,1 @@
+"""libvirt: every daemon, by its own RPC protocol. Follows reference/libvirt-wire.md."""

@@ -1,0 +1,1 @@
+"""sim://: an in-memory hypervisor with a scripted or seeded life."""

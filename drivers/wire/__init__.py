@@ -1,0 +1,1 @@
+"""Shared codecs. No I/O, no clock."""
