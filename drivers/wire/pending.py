@@ -1,0 +1,300 @@
+"""Calls on one connection: which may be sent, which wait for a reply, which nobody waits for any more.
+
+No I/O, no clock.
+
+    add ──▶ QUEUED ──take──▶ SENT ──reply──▶ DONE
+              │ │              │
+              │ └─ abandon,    └─ abandon, expire ──▶ ABANDONED (a tombstone) ──reply──▶ DONE
+              │    expire ──▶ DONE
+              └─ parked while another call with the same key is on its way
+
+- **Window.** A server reads no further than so many unanswered calls (libvirt: 5, then not even a ping is answered;
+  reference/libvirt-wire.md §3). So at most `window` calls are on their way and the rest waits here, urgent ones first.
+- **Tombstones.** Few protocols can cancel a call. Its serial stays known until the reply comes, which is then dropped;
+  a serial that is not known is the peer's error.
+- **Write-off.** The slot of a call that is overdue is given to another one, as long as one such call at most is
+  unanswered: the server keeps one place free for it (reference/performance.md §8).
+- **Keys.** At most one call with a given key is on its way, so that a domain that hangs holds one slot and not all.
+- **Time.** Nothing is sorted: calls with deadlines are few and their deadlines alike, so `expire` looks at all of them
+  when `earliest` has come, and a call that is answered costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from enum import Enum, IntEnum
+from math import inf
+from typing import Final, Generic, TypeVar
+
+from avirt.errors import Busy, RemoteProtocolError
+
+__all__ = ["GRACE", "MAX_QUEUED", "WINDOW", "Entry", "Pending", "Priority", "State"]
+
+WINDOW: Final = 4
+"""One less than libvirt's default for `max_client_requests`, so that a ping always gets through."""
+
+MAX_QUEUED: Final = 20_000
+"""Calls waiting for the window: one for each domain of the largest hosts, and some. More is a runaway caller."""
+
+GRACE: Final = 10.0
+"""Seconds after which a cancelled call without a reply counts as abandoned: far above what a healthy call takes."""
+
+_SERIALS: Final = 1 << 32
+
+
+class Priority(IntEnum):
+    """The order in which queued calls get a slot."""
+
+    URGENT = 0
+    """Probes, listings, registrations, destroy and abort."""
+    NORMAL = 1
+
+
+class State(Enum):
+    """Where a call is; see the diagram above."""
+
+    NEW = 0
+    QUEUED = 1
+    SENT = 2
+    ABANDONED = 3
+    DONE = 4
+
+
+class Entry:
+    """One call. A session derives its own from this."""
+
+    __slots__ = ("deadline", "is_overdue", "key", "priority", "procedure", "program", "serial", "slot", "state")
+
+    def __init__(
+        self,
+        program: int,
+        procedure: int,
+        serial: int,
+        *,
+        deadline: float = inf,
+        priority: Priority = Priority.NORMAL,
+        key: Hashable = None,
+    ) -> None:
+        self.program = program
+        self.procedure = procedure
+        self.serial = serial
+        self.deadline = deadline
+        self.priority = priority
+        self.key = key
+        self.state = State.NEW
+        self.slot = False
+        """Whether it counts in the window."""
+        self.is_overdue = False
+        """Sent, unanswered, and nobody's patience left."""
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Pending(Generic[E]):
+    """The calls of one connection.
+
+    Attributes:
+        earliest: no call expires before this; `expire` moves it on.
+        in_flight: calls that hold a slot.
+        written_off: unanswered calls whose slot was given away.
+        abandoned: unanswered calls that are overdue, these included.
+        queued: calls that were not sent.
+        late: replies that came after their call was abandoned.
+    """
+
+    def __init__(self, *, window: int = WINDOW, max_queued: int = MAX_QUEUED, grace: float = GRACE) -> None:
+        self.window = window
+        self.max_queued = max_queued
+        self.grace = grace
+        self.earliest = inf
+        self.in_flight = 0
+        self.written_off = 0
+        self.abandoned = 0
+        self.queued = 0
+        self.late = 0
+        self._live: dict[int, E] = {}
+        self._queues: tuple[OrderedDict[int, E], ...] = tuple(OrderedDict[int, E]() for _ in Priority)
+        self._parked: dict[Hashable, OrderedDict[int, E]] = {}
+        self._held: set[int] = set()
+        self._serial = _SERIALS - 1
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the server may have reached its limit, and then answers no ping either."""
+        return self.in_flight + self.written_off >= self.window
+
+    def __len__(self) -> int:
+        """Calls queued or unanswered, tombstones included."""
+        return len(self._live)
+
+    # ------------------------------------------------------------ serials
+
+    def next_serial(self) -> int:
+        """A serial that neither a call nor a stream uses."""
+        serial = (self._serial + 1) % _SERIALS
+        while serial in self._live or serial in self._held:
+            serial = (serial + 1) % _SERIALS
+        self._serial = serial
+        return serial
+
+    def hold(self, serial: int) -> None:
+        """Don't give this serial to another call: a stream goes on under it."""
+        self._held.add(serial)
+
+    def release(self, serial: int) -> None:
+        """The stream is over."""
+        self._held.discard(serial)
+
+    # ------------------------------------------------------------ the way of a call
+
+    def add(self, entry: E) -> None:
+        """Queue a new call.
+
+        Raises:
+            Busy: too many are waiting; nothing was queued.
+        """
+        if self.queued >= self.max_queued:
+            raise Busy(
+                f"{self.queued} calls are waiting for this connection",
+                hint="the hypervisor is slower than the calls come: wait for some of them",
+            )
+        entry.state = State.QUEUED
+        self._live[entry.serial] = entry
+        self.queued += 1
+        self.earliest = min(self.earliest, entry.deadline)
+        if entry.key is not None:
+            if (parked := self._parked.get(entry.key)) is not None:
+                parked[entry.serial] = entry
+                return
+            self._parked[entry.key] = OrderedDict()
+        self._queues[entry.priority][entry.serial] = entry
+
+    def take(self) -> list[E]:
+        """The calls that are to be sent now, in this order. They count as sent."""
+        taken: list[E] = []
+        for queue in self._queues:
+            while queue and self.in_flight < self.window:
+                _, entry = queue.popitem(last=False)
+                entry.state = State.SENT
+                entry.slot = True
+                self.in_flight += 1
+                self.queued -= 1
+                taken.append(entry)
+        return taken
+
+    def reply(self, program: int, procedure: int, serial: int) -> E | None:
+        """A reply came: the call that it answers, or None if nobody waits for it.
+
+        Only for replies: events and keepalive messages carry serials that mean nothing.
+
+        Raises:
+            RemoteProtocolError: no such call was sent, or it called something else.
+        """
+        entry = self._live.get(serial)
+        if entry is None or entry.state is State.QUEUED:
+            raise RemoteProtocolError(f"a reply to a call that was not made (serial {serial})")
+        if entry.program != program or entry.procedure != procedure:
+            raise RemoteProtocolError(
+                f"a reply of procedure {procedure} of program {program:#x} to a call of"
+                f" {entry.procedure} of {entry.program:#x} (serial {serial})"
+            )
+        awaited = entry.state is State.SENT
+        self._finish(entry)
+        if awaited:
+            return entry
+        self.late += 1
+        return None
+
+    def abandon(self, entry: E, now: float) -> bool:
+        """Nobody waits for this call any more. True if it was never sent, and never will be."""
+        if entry.state is State.QUEUED:
+            self._unqueue(entry)
+            return True
+        if entry.state is State.SENT:
+            entry.state = State.ABANDONED
+            entry.deadline = min(entry.deadline, now + self.grace)
+            self.earliest = min(self.earliest, entry.deadline)
+        return False
+
+    def expire(self, now: float) -> list[tuple[E, bool]]:
+        """The calls whose deadline has passed, oldest first, each with whether it was sent."""
+        expired: list[tuple[E, bool]] = []
+        earliest = inf
+        for entry in sorted(self._live.values(), key=_deadline):
+            if entry.is_overdue:
+                continue
+            if entry.deadline > now:
+                earliest = entry.deadline
+                break
+            if entry.state is State.QUEUED:
+                self._unqueue(entry)
+                expired.append((entry, False))
+                continue
+            if entry.state is State.SENT:
+                expired.append((entry, True))
+            entry.state = State.ABANDONED
+            entry.is_overdue = True
+            self.abandoned += 1
+            if self.written_off == 0:
+                entry.slot = False
+                self.in_flight -= 1
+                self.written_off += 1
+        self.earliest = earliest
+        return expired
+
+    def clear(self) -> list[tuple[E, bool]]:
+        """The connection is over: all calls that someone waits for, each with whether it was sent."""
+        left = [(e, e.state is State.SENT) for e in self._live.values() if e.state is not State.ABANDONED]
+        for entry in self._live.values():
+            entry.state = State.DONE
+        for queue in self._queues:
+            queue.clear()
+        self._live.clear()
+        self._parked.clear()
+        self._held.clear()
+        self.in_flight = self.written_off = self.abandoned = self.queued = 0
+        self.earliest = inf
+        return left
+
+    # ------------------------------------------------------------ bookkeeping
+
+    def _finish(self, entry: E) -> None:
+        """A call that was sent is answered."""
+        del self._live[entry.serial]
+        if entry.slot:
+            entry.slot = False
+            self.in_flight -= 1
+        else:
+            self.written_off -= 1
+        if entry.is_overdue:
+            self.abandoned -= 1
+        entry.state = State.DONE
+        if entry.key is not None:
+            self._unpark(entry.key)
+
+    def _unqueue(self, entry: E) -> None:
+        del self._live[entry.serial]
+        entry.state = State.DONE
+        self.queued -= 1
+        queue = self._queues[entry.priority]
+        if entry.serial in queue:
+            del queue[entry.serial]
+            if entry.key is not None:
+                self._unpark(entry.key)
+        else:
+            del self._parked[entry.key][entry.serial]
+
+    def _unpark(self, key: Hashable) -> None:
+        """The call with this key is through: queue the next."""
+        parked = self._parked[key]
+        if not parked:
+            del self._parked[key]
+            return
+        serial, entry = parked.popitem(last=False)
+        self._queues[entry.priority][serial] = entry
+
+
+def _deadline(entry: Entry) -> float:
+    return entry.deadline
