@@ -9,8 +9,8 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import msgspec
 
 from avirt.drivers.sim.domain import Config, SimDomain
-from avirt.drivers.wire.xml import parse_xml
-from avirt.errors import InvalidArgument
+from avirt.drivers.wire.xml import parse
+from avirt.errors import InvalidArgument, RemoteProtocolError
 
 __all__ = ["Definition", "read_xml", "write_xml"]
 
@@ -47,7 +47,10 @@ def read_xml(xml: str) -> Definition:
     Raises:
         InvalidArgument: it is no XML, or no domain's.
     """
-    root = parse_xml(xml)
+    try:
+        root = parse(xml)
+    except RemoteProtocolError as error:
+        raise _refused(error.message) from error
     if root.tag != "domain":
         raise _refused(f"the root element is <{root.tag}>, not <domain>")
     name = (root.findtext("name") or "").strip()
@@ -70,7 +73,7 @@ def read_xml(xml: str) -> Definition:
 def write_xml(domain: SimDomain, *, inactive: bool = False) -> str:
     """The XML of a domain; without its runtime id if inactive, or asked as such."""
     config = domain.config
-    root = parse_xml(config.xml) if config.xml else _made(domain)
+    root = parse(config.xml) if config.xml else _made(domain)
     root.attrib.pop("id", None)
     if domain.id is not None and not inactive:
         root.set("id", str(domain.id))

@@ -269,9 +269,7 @@ class SimDomain:
             return
         self._enter(DomainState.SHUTDOWN, ShutdownReason.UNKNOWN)
         self._tell(Moment.SHUTDOWN_BY_GUEST)
-        self._after(
-            self.world.times.stopping, lambda: self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN)
-        )
+        self._after(self.world.times.stopping, lambda: self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN))
 
     def guest_reboot(self) -> None:
         """The guest reboots in its process: same id, one event."""
@@ -383,9 +381,7 @@ class SimDomain:
 
     def _save(self, keep: Callable[[Image], None], *, running: bool, paused: bool) -> Job:
         was_running = self.state is DomainState.RUNNING
-        image = Image(
-            key=self.key, name=self.name, config=self.config, running=(was_running or running) and not paused
-        )
+        image = Image(key=self.key, name=self.name, config=self.config, running=(was_running or running) and not paused)
         self._enter(DomainState.PAUSED, PausedReason.SAVE)
         if was_running:
             self._tell(Moment.SUSPENDED_PAUSED)
@@ -394,9 +390,7 @@ class SimDomain:
 
         def finish() -> None:
             if self.incarnation != incarnation or not self.active:
-                job.error = Aborted(
-                    "operation aborted: domain is not running", driver="sim", domain=self.name, code=78
-                )
+                job.error = Aborted("operation aborted: domain is not running", driver="sim", domain=self.name, code=78)
                 return
             self.world.tell(MigrationIteration(host="", key=self.key, name=self.name, iteration=1))
             params = {"type": 3, "operation": 4, "memory_total": self.config.memory_kib * 1024}
