@@ -199,9 +199,11 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"
     Attributes:
         lost: changes of the store between what it read last and what comes next.
         since: wall clock of the last change it read, or of its start.
-        seq: the reader is at this seq now.
+        seq: what comes next comes after this seq, or stands merged for what came until it.
+        reset: forget every record: so much was missed that the changes that follow name all there are.
     """
 
     lost: int
     since: float
     seq: int
+    reset: bool = False
