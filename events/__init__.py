@@ -2,3 +2,25 @@
 
 if __name__ != "avirt.events":  # the folder is linked into the package; a second copy would break isinstance
     raise ImportError("import avirt.events, not events: from the project's root it would load as a second copy")
+
+from avirt.events.cursor import Statistics
+from avirt.events.filters import EVERYTHING, Filter
+from avirt.events.notifier import Notifier
+from avirt.events.policies import Slow, TooOld
+from avirt.events.store import CAPACITY, Store, apply
+from avirt.events.subscription import Subscription
+from avirt.events.token import Token
+
+__all__ = [
+    "CAPACITY",
+    "EVERYTHING",
+    "Filter",
+    "Notifier",
+    "Slow",
+    "Statistics",
+    "Store",
+    "Subscription",
+    "Token",
+    "TooOld",
+    "apply",
+]

@@ -1,0 +1,94 @@
+"""What a reader gets that fell behind the ring, and the merging of what it missed. Pure.
+
+The ring holds the last changes of all domains. Beside it the store keeps one `Latest` a domain (and a few a host), in
+order of their seq: the stream without what newer changes made obsolete. A reader that coalesces goes through that from
+its place on, instead of through the ring. Removed domains leave a `Latest` too, the tombstone; there are at most as
+many as the ring has places. A reader from before the oldest of them starts all over (`Gap.reset`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from avirt.model.change import Added, Change, HostChange, Origin, Removed, StateChanged, Updated
+from avirt.model.record import DomainRecord
+
+__all__ = ["Latest", "Slow", "TooOld", "merge"]
+
+
+class Slow(StrEnum):
+    """What happens to a reader that falls behind the ring."""
+
+    COALESCE = "coalesce"
+    """It gets the latest of every domain that changed, in order, marked `merged=n`; a Gap before it if something was
+    missed that can't be merged."""
+    GAP = "gap"
+    """It gets a Gap that counts what is lost, and goes on with the oldest change kept."""
+    DISCONNECT = "disconnect"
+    """It gets SlowSubscriber."""
+
+
+class TooOld(StrEnum):
+    """What happens when a token can't be resumed from."""
+
+    RAISE = "raise"
+    """RevisionTooOld."""
+    SNAPSHOT = "snapshot"
+    """A new snapshot instead."""
+
+
+class Latest(msgspec.Struct, gc=False, eq=False):
+    """The latest of one domain or host. A new one at each change; only `kept` is ever changed in place.
+
+    Attributes:
+        what: a domain's record; the Removed, without its record, of one that is gone; or a host's own Change.
+        origin: of the change.
+        seq: its number.
+        added: the number of the change that brought the domain into sight.
+        moved: the number of the last one that changed its state.
+        kept: how many of its changes the ring holds.
+    """
+
+    what: DomainRecord | Removed | HostChange
+    origin: Origin
+    seq: int
+    added: int
+    moved: int
+    kept: int
+
+
+def merge(latest: Latest, *, since: int, seen: int) -> Change | None:
+    """One change for all that a reader missed of a domain or host; None if there is nothing to say.
+
+    Args:
+        since: the reader's view is that of this seq, …
+        seen: … and may hold single domains as they were until this one.
+    """
+    what = latest.what
+    if isinstance(what, HostChange):
+        return what
+    merged = latest.kept or 1
+    if isinstance(what, Removed):
+        if latest.added > seen:
+            return None
+        return replace(what, merged=merged) if merged > 1 else what
+    if latest.added > since:
+        kind: type[Added | StateChanged | Updated] = Added
+    elif latest.moved > since:
+        kind = StateChanged
+    else:
+        kind = Updated
+    return kind(
+        host=what.host,
+        origin=latest.origin,
+        observed_at=what.observed_at,
+        revision=what.revision,
+        seq=latest.seq,
+        key=what.key,
+        name=what.name,
+        merged=merged,
+        after=what,
+    )
