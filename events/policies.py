@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from avirt.model.change import Added, Change, HostChange, Origin, Removed, StateChanged, Updated
+from avirt.model.change import Added, Change, HostChange, Origin, RecordChange, StateChanged, Updated
 from avirt.model.record import DomainRecord
 
 __all__ = ["Latest", "Slow", "TooOld", "merge"]
@@ -44,7 +44,7 @@ class Latest(msgspec.Struct, gc=False, eq=False):
     """The latest of one domain or host. A new one at each change; only `kept` is ever changed in place.
 
     Attributes:
-        what: a domain's record; the Removed, without its record, of one that is gone; or a host's own Change.
+        what: a domain's record; the change, without records, that removed it; or a host's own Change.
         origin: of the change.
         seq: its number.
         added: the number of the change that brought the domain into sight.
@@ -52,7 +52,7 @@ class Latest(msgspec.Struct, gc=False, eq=False):
         kept: how many of its changes the ring holds.
     """
 
-    what: DomainRecord | Removed | HostChange
+    what: DomainRecord | RecordChange | HostChange
     origin: Origin
     seq: int
     added: int
@@ -71,7 +71,7 @@ def merge(latest: Latest, *, since: int, seen: int) -> Change | None:
     if isinstance(what, HostChange):
         return what
     merged = latest.kept or 1
-    if isinstance(what, Removed):
+    if isinstance(what, RecordChange):
         if latest.added > seen:
             return None
         return replace(what, merged=merged) if merged > 1 else what

@@ -29,7 +29,6 @@ from avirt.model.change import (
     HostResynced,
     Rebooted,
     RecordChange,
-    Removed,
     StateChanged,
 )
 from avirt.model.record import Certainty, DomainKey, DomainRecord, HostState, HostStatus, Key
@@ -200,7 +199,7 @@ class Store:
         after = change.after
         if after is None:
             host.records.pop(key, None)
-            if latest is None or isinstance(latest.what, Removed):
+            if latest is None or isinstance(latest.what, RecordChange):
                 added, kept = seq, 1 if latest is None else latest.kept + 1
             else:
                 added, kept = latest.added, latest.kept + 1
@@ -211,7 +210,7 @@ class Store:
         host.records[key] = after
         if latest is None:
             self._latest[place] = Latest(after, change.origin, seq, seq, seq, 1)
-        elif isinstance(latest.what, Removed):
+        elif isinstance(latest.what, RecordChange):
             self._latest[place] = Latest(after, change.origin, seq, seq, seq, latest.kept + 1)
         else:
             moved = seq if isinstance(change, _MOVES) else latest.moved
