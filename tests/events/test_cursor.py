@@ -167,23 +167,20 @@ class StreamMachine(RuleBasedStateMachine):
     @rule(target=readers, left=consumes(tokens), slow=st.sampled_from(list(Slow)))
     def resume(self, left: tuple[Token, dict[DomainKey, DomainRecord], Reader], slow: Slow) -> Reader:
         token, records, before = left
-        refused: RevisionTooOld | None = None
+        refused: list[RevisionTooOld] = []
         try:
-            cursor = self.store.cursor(since=token, slow=slow)
+            reader = Reader(self.store, self.store.cursor(since=token, slow=slow), records)
         except RevisionTooOld as error:
-            refused = error
-        if refused is not None:
-            assert token.seq + 1 < self.store.oldest
-            assert (refused.oldest, refused.head, refused.reason) == (self.store.oldest, self.store.head, "pruned")
-            return self.reader(slow, Filter())
-        assert token.seq + 1 >= self.store.oldest
-        reader = Reader(self.store, cursor, records)
+            refused.append(error)
+            reader = self.reader(slow, Filter())
+        assert bool(refused) == (token.seq + 1 < self.store.oldest)
+        for error in refused:
+            assert (error.oldest, error.head, error.reason) == (self.store.oldest, self.store.head, "pruned")
         lossy = before.gaps and before.cursor.slow is not Slow.COALESCE
-        if lossy or before.cursor.filter != Filter():
-            reader.records = dict(self.world.records)
-            reader.cursor = self.store.cursor(slow=slow)
-            reader.seq = reader.start = reader.cursor.seq
-        self.open.append(reader)
+        if not refused and (lossy or before.cursor.filter != Filter()):
+            return self.reader(slow, Filter())
+        if not refused:
+            self.open.append(reader)
         return reader
 
     @invariant()
