@@ -174,8 +174,8 @@ class StreamMachine(RuleBasedStateMachine):
             refused.append(error)
             reader = self.reader(slow, Filter())
         assert bool(refused) == (token.seq + 1 < self.store.oldest)
-        for error in refused:
-            assert (error.oldest, error.head, error.reason) == (self.store.oldest, self.store.head, "pruned")
+        for why in refused:
+            assert (why.oldest, why.head, why.reason) == (self.store.oldest, self.store.head, "pruned")
         lossy = before.gaps and before.cursor.slow is not Slow.COALESCE
         if not refused and (lossy or before.cursor.filter != Filter()):
             return self.reader(slow, Filter())
