@@ -1,4 +1,8 @@
-"""Every async test runs on asyncio, uvloop and trio: `@pytest.mark.anyio` (or `pytestmark`) is all it takes."""
+"""Every async test runs on asyncio, uvloop and trio: `@pytest.mark.anyio` (or `pytestmark`) is all it takes.
+
+Each of them is guarded (`fix_loop.py`): a loop that stands still for 100 ms fails its test. The other plug-ins hold
+fixtures: `fix_lab.py` real hypervisors, `fix_leaks.py` what must not be left behind.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.fix_loop"]
 
 settings.register_profile("avirt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", parent=settings.get_profile("avirt"), max_examples=10_000)

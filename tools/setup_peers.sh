@@ -7,7 +7,7 @@ want() { [ -n "$(command -v "$1" 2>/dev/null || ls "$1" 2>/dev/null)" ] || need=
 PATH=$PATH:/usr/sbin:/sbin
 want virsh libvirt-clients
 want libvirtd libvirt-daemon-system
-want /usr/lib/libvirt/connection-driver/libvirt_driver_lxc.so libvirt-daemon-driver-lxc
+want /usr/lib/libvirt/libvirt_lxc libvirt-daemon-driver-lxc
 want /usr/share/libvirt/networks/default.xml libvirt-daemon-config-network
 want dnsmasq dnsmasq-base
 want qemu-system-x86_64 qemu-system-x86
