@@ -8,12 +8,13 @@ from avirt.events.filters import EVERYTHING, Filter
 from avirt.events.notifier import Notifier
 from avirt.events.policies import Slow, TooOld
 from avirt.events.store import CAPACITY, Store, apply
-from avirt.events.subscription import Subscription
+from avirt.events.subscription import Batches, Subscription
 from avirt.events.token import Token
 
 __all__ = [
     "CAPACITY",
     "EVERYTHING",
+    "Batches",
     "Filter",
     "Notifier",
     "Slow",

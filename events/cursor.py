@@ -7,13 +7,16 @@ it falls behind the ring follows its policy (`policies.py`). A reader that coale
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from heapq import merge as merge_sorted
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from avirt.errors import SlowSubscriber
-from avirt.events.policies import Latest, Slow, merge
+from avirt.events.policies import Latest, Slow, What, merge
 from avirt.model.change import Change, Gap
 
 if TYPE_CHECKING:
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from avirt.events.store import Store
 
 __all__ = ["SCAN", "Cursor", "Statistics", "Walk"]
+
+_SEQ: Final = attrgetter("seq")
 
 SCAN: Final = 512
 """How many changes are looked at between two turns of the loop."""
@@ -41,33 +46,40 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Walk:
-    """The latest of every domain and host after a seq, as of another, still to be read."""
+    """The latest of every domain and host after a seq, as of another, still to be read.
 
-    __slots__ = ("_entries", "_next", "dropped", "until")
+    Attributes:
+        until: the other seq.
+        dropped: what was left has been given up for the sake of memory.
+    """
 
-    def __init__(self, entries: list[Latest], *, after: int, until: int) -> None:
-        del entries[: bisect_right(entries, after, key=attrgetter("seq"))]
-        self._entries = entries
-        self._next = 0
+    __slots__ = ("_left", "_merged", "dropped", "until")
+
+    def __init__(self, lists: Sequence[list[Latest[What]]], *, after: int, until: int) -> None:
+        """The lists are each in order of seq; they are the walk's from here on."""
+        self._left = 0
         self.until = until
         self.dropped = False
-        """What was left has been given up for the sake of memory."""
+        for entries in lists:
+            del entries[: bisect_right(entries, after, key=_SEQ)]
+            self._left += len(entries)
+        # lazily: sorting a hundred thousand at once would hold the loop
+        self._merged: Iterator[Latest[What]] = merge_sorted(*lists, key=_SEQ)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """How many are left."""
+        return self._left
 
-    def take(self, count: int) -> list[Latest]:
-        """The next ones; the rest is empty after the last."""
-        end = self._next + count
-        taken = self._entries[self._next : end]
-        if end >= len(self._entries):
-            self._entries = []
-        self._next = end
+    def take(self, count: int) -> list[Latest[What]]:
+        """The next ones."""
+        taken = list(islice(self._merged, count))
+        self._left -= len(taken)
         return taken
 
     def drop(self) -> None:
         """Give up what is left."""
-        self._entries = []
+        self._left = 0
+        self._merged = iter(())
         self.dropped = True
 
 
@@ -121,6 +133,21 @@ class Cursor:
     def statistics(self) -> Statistics:
         """What became of its changes."""
         return Statistics(given=self._given, lost=self._lost, coalesced=self._coalesced)
+
+    def next(self) -> Change | Gap | None:
+        """The next one; None at the end of the stream, and also where `read` has to look further."""
+        window = self._store.window
+        seq = self.seq + 1
+        if self._walk is not None or seq > window.head or seq < window.oldest:
+            return None
+        change = window[seq]
+        self.seq = seq
+        self._time = change.observed_at
+        match = self._match
+        if match is not None and not match(change):
+            return None
+        self._given += 1
+        return change
 
     def read(self, limit: int, *, scan: int = SCAN) -> list[Change | Gap]:
         """Up to `limit` of what comes next, after looking at no more than `scan` changes.

@@ -9,6 +9,7 @@ many as the ring has places. A reader from before the oldest of them starts all 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +17,11 @@ from msgspec.structs import replace
 from avirt.model.change import Added, Change, HostChange, Origin, RecordChange, StateChanged, Updated
 from avirt.model.record import DomainRecord
 
-__all__ = ["Latest", "Slow", "TooOld", "merge"]
+__all__ = ["Latest", "Slow", "TooOld", "What", "merge"]
+
+What = DomainRecord | RecordChange | HostChange
+
+What_co = TypeVar("What_co", bound=What, covariant=True)
 
 
 class Slow(StrEnum):
@@ -40,7 +45,7 @@ class TooOld(StrEnum):
     """A new snapshot instead."""
 
 
-class Latest(msgspec.Struct, gc=False, eq=False):
+class Latest(msgspec.Struct, Generic[What_co], gc=False, eq=False):
     """The latest of one domain or host. A new one at each change; only `kept` is ever changed in place.
 
     Attributes:
@@ -52,7 +57,7 @@ class Latest(msgspec.Struct, gc=False, eq=False):
         kept: how many of its changes the ring holds.
     """
 
-    what: DomainRecord | RecordChange | HostChange
+    what: What_co
     origin: Origin
     seq: int
     added: int
@@ -60,7 +65,7 @@ class Latest(msgspec.Struct, gc=False, eq=False):
     kept: int
 
 
-def merge(latest: Latest, *, since: int, seen: int) -> Change | None:
+def merge(latest: Latest[What], *, since: int, seen: int) -> Change | None:
     """One change for all that a reader missed of a domain or host; None if there is nothing to say.
 
     Args:

@@ -7,7 +7,7 @@ so that no reader ever sees half of it. Reading is the business of `cursor.py`, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -17,12 +17,14 @@ from msgspec.structs import force_setattr, replace
 from avirt.errors import InvalidArgument, RevisionTooOld
 from avirt.events.cursor import Cursor, Walk
 from avirt.events.filters import EVERYTHING, Filter
-from avirt.events.policies import Latest, Slow, TooOld
+from avirt.events.policies import Latest, Slow, TooOld, What
+from avirt.events.records import Records
 from avirt.events.token import Token, is_epoch
 from avirt.events.window import Window
 from avirt.model.change import (
     Change,
     Gap,
+    HostChange,
     HostConnected,
     HostLost,
     HostReplaced,
@@ -42,9 +44,8 @@ __all__ = ["CAPACITY", "Snapshot", "Store", "apply"]
 CAPACITY: Final = 200_000
 """About 86 MB of changes when the ring is full: minutes of a storm on a thousand hosts."""
 
-_MOVES: Final = (StateChanged, Rebooted)
 _NOTHING: Final[Mapping[Key, DomainRecord]] = MappingProxyType({})
-# a domain's key is 16 bytes: these two are a host's own places among the latest
+# a domain's key is 16 bytes: these are a host's own places
 _LINK: Final = Key(b"link")
 _REPLACED: Final = Key(b"replaced")
 
@@ -71,17 +72,31 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class _Host:
-    """What is known of one host."""
+    """What is known of one host. All three dicts are in order of seq: what changes goes to the end."""
 
-    __slots__ = ("cleared", "connected", "lost_at", "lost_why", "others", "records", "revision", "status", "view")
+    __slots__ = (
+        "cleared",
+        "connected",
+        "domains",
+        "lost_at",
+        "lost_why",
+        "marks",
+        "others",
+        "records",
+        "revision",
+        "status",
+        "tombs",
+    )
 
-    def __init__(self, status: HostStatus) -> None:
+    def __init__(self, status: HostStatus, *, cleared: int = 0) -> None:
         self.status = status
-        self.records: dict[Key, DomainRecord] = {}
-        self.view: Mapping[Key, DomainRecord] = MappingProxyType(self.records)
         self.revision = status.revision
+        self.domains: dict[Key, Latest[DomainRecord]] = {}
+        self.tombs: dict[Key, Latest[RecordChange]] = {}
+        self.marks: dict[Key, Latest[HostChange]] = {}
+        self.records = Records(self.domains)
         self.others = 0  # seq of the last change that can't be merged
-        self.cleared = 0  # changes up to this seq are those of another host
+        self.cleared = cleared  # changes up to this seq are those of another host
         self.connected = 0  # seq of the last HostConnected
         # wall clock and reason of a loss that was not yet made good by a complete listing
         self.lost_at: float | None = None
@@ -118,9 +133,7 @@ class Store:
         self.horizon = 0
         """Removals up to this seq may be forgotten."""
         self._hosts: dict[str, _Host] = {}
-        # in order of seq: a change takes its domain's entry out and puts the new one at the end
-        self._latest: dict[tuple[str, Key], Latest] = {}
-        self._tombs: deque[tuple[tuple[str, Key], Latest]] = deque()
+        self._tombs: deque[tuple[_Host, Key, Latest[RecordChange]]] = deque()
         self._walks: deque[Walk] = deque()
         self._notifier: Notifier | None = None
 
@@ -154,7 +167,7 @@ class Store:
                 self._prune(pruned)
             host = hosts.get(change.host)
             if host is None:
-                host = self._open(change.host)
+                host = self._open(HostStatus(name=change.host))
             if change.revision:
                 host.revision = change.revision
             if isinstance(change, RecordChange):
@@ -169,16 +182,14 @@ class Store:
         """Say where the connection to a host stands; for what no Change tells (connecting, the next try)."""
         host = self._hosts.get(status.name)
         if host is None:
-            host = self._open(status.name)
+            self._open(status)
+            return
         host.status = status
         host.revision = max(host.revision, status.revision)
 
     def forget(self, host: str) -> None:
         """Drop a host that is no longer watched, with its records. Readers are not told."""
-        if self._hosts.pop(host, None) is None:
-            return
-        for place in [place for place in self._latest if place[0] == host]:
-            del self._latest[place]
+        self._hosts.pop(host, None)
 
     def close(self) -> None:
         """No change comes any more: subscriptions end after what is left."""
@@ -186,51 +197,50 @@ class Store:
         if self.wake is not None:
             self.wake()
 
-    def _open(self, name: str) -> _Host:
-        host = self._hosts[name] = _Host(HostStatus(name=name))
-        host.cleared = self.window.head  # changes of an earlier host of that name may still be in the ring
+    def _open(self, status: HostStatus) -> _Host:
+        # changes of an earlier host of that name may still be in the ring
+        host = self._hosts[status.name] = _Host(status, cleared=self.window.head)
         return host
 
     def _keep(self, host: _Host, change: RecordChange, seq: int) -> None:
         """One domain's change: its record, and its place among the latest."""
         key = change.key
-        place = (change.host, key)
-        latest = self._latest.pop(place, None)
+        domains = host.domains
+        old = domains.pop(key, None)
         after = change.after
         if after is None:
-            host.records.pop(key, None)
-            if latest is None or isinstance(latest.what, RecordChange):
-                added, kept = seq, 1 if latest is None else latest.kept + 1
-            else:
-                added, kept = latest.added, latest.kept + 1
-            tomb = Latest(replace(change, before=None), change.origin, seq, added, seq, kept)
-            self._latest[place] = tomb
-            self._bury(place, tomb)
-            return
-        host.records[key] = after
-        if latest is None:
-            self._latest[place] = Latest(after, change.origin, seq, seq, seq, 1)
-        elif isinstance(latest.what, RecordChange):
-            self._latest[place] = Latest(after, change.origin, seq, seq, seq, latest.kept + 1)
+            self._bury(host, change, seq, old)
+        elif old is not None:
+            moved = seq if isinstance(change, StateChanged | Rebooted) else old.moved
+            domains[key] = Latest(after, change.origin, seq, old.added, moved, old.kept + 1)
         else:
-            moved = seq if isinstance(change, _MOVES) else latest.moved
-            self._latest[place] = Latest(after, change.origin, seq, latest.added, moved, latest.kept + 1)
+            tomb = host.tombs.pop(key, None)
+            domains[key] = Latest(after, change.origin, seq, seq, seq, 1 if tomb is None else tomb.kept + 1)
+
+    def _bury(self, host: _Host, change: RecordChange, seq: int, old: Latest[What] | None) -> None:
+        """Keep a memory of a removed domain, and the memory of them bounded."""
+        key = change.key
+        if old is None:
+            old = host.tombs.pop(key, None)
+        bare = replace(change, before=None)
+        tomb = Latest(
+            bare, change.origin, seq, seq if old is None else old.added, seq, 1 if old is None else old.kept + 1
+        )
+        host.tombs[key] = tomb
+        self._tombs.append((host, key, tomb))
+        if len(self._tombs) > self.window.capacity:
+            host, key, tomb = self._tombs.popleft()
+            if host.tombs.get(key) is tomb:
+                del host.tombs[key]
+                self.horizon = tomb.seq
 
     def _prune(self, change: RecordChange) -> None:
-        latest = self._latest.get((change.host, change.key))
-        if latest is not None:
-            host = self._hosts[change.host]
-            if change.seq > host.cleared:
+        """A domain's change has left the ring."""
+        host = self._hosts.get(change.host)
+        if host is not None and change.seq > host.cleared:
+            latest = host.domains.get(change.key) or host.tombs.get(change.key)
+            if latest is not None:
                 latest.kept -= 1
-
-    def _bury(self, place: tuple[str, Key], tomb: Latest) -> None:
-        """Keep the memory of removed domains bounded."""
-        self._tombs.append((place, tomb))
-        if len(self._tombs) > self.window.capacity:
-            place, tomb = self._tombs.popleft()
-            if self._latest.get(place) is tomb:
-                del self._latest[place]
-                self.horizon = tomb.seq
 
     def _host_change(self, host: _Host, change: Change, seq: int) -> None:
         """A host's own change: its status follows."""
@@ -255,22 +265,19 @@ class Store:
                     synced=False,
                 )
             case HostReplaced():
-                for key in host.records:
-                    del self._latest[(change.host, key)]
-                host.records.clear()
+                host.domains.clear()
+                host.tombs.clear()
                 host.cleared = seq
                 host.status = replace(host.status, facts=change.after)
-                self._mark((change.host, _REPLACED), change, seq)
+                self._mark(host, _REPLACED, change, seq)
                 return
             case _:
                 return
-        self._mark((change.host, _LINK), change, seq)
+        self._mark(host, _LINK, change, seq)
 
-    def _mark(
-        self, place: tuple[str, Key], change: HostConnected | HostLost | HostResynced | HostReplaced, seq: int
-    ) -> None:
-        self._latest.pop(place, None)
-        self._latest[place] = Latest(change, change.origin, seq, seq, seq, 0)
+    def _mark(self, host: _Host, key: Key, change: HostChange, seq: int) -> None:
+        host.marks.pop(key, None)
+        host.marks[key] = Latest(change, change.origin, seq, seq, seq, 0)
 
     # ------------------------------------------------------------ what is known
 
@@ -287,7 +294,7 @@ class Store:
     def records(self, host: str) -> Mapping[Key, DomainRecord]:
         """A host's records as they were last observed; a live, read-only view."""
         known = self._hosts.get(host)
-        return _NOTHING if known is None else known.view
+        return _NOTHING if known is None else known.records
 
     def record(self, host: str, key: Key) -> DomainRecord | None:
         """One domain's record as it was last observed."""
@@ -300,7 +307,7 @@ class Store:
         for name, host in self._hosts.items():
             if not filter.wants_host(name):
                 continue
-            records: Iterator[DomainRecord] | list[DomainRecord] = list(host.records.values())
+            records: Iterable[DomainRecord] = host.records.values()
             if filter.restricts_records:
                 records = filter.select(records)
             if host.status.state is not HostState.LIVE or host.lost_at is not None:
@@ -321,7 +328,7 @@ class Store:
     def _overlay(self, host: _Host, record: DomainRecord) -> DomainRecord:
         """The record, stale if its host would not tell."""
         status = host.status
-        if status.state is HostState.LIVE and self._latest[(record.host, record.key)].seq > host.connected:
+        if status.state is HostState.LIVE and host.domains[record.key].seq > host.connected:
             return record  # seen since the host came back
         if record.certainty is not Certainty.LIVE:
             return record
@@ -405,7 +412,13 @@ class Store:
         The lists that are still being read are bounded together by the ring's size; the oldest are emptied for that,
         and their readers ask again.
         """
-        walk = Walk(list(self._latest.values()), after=after, until=self.window.head)
+        entries: list[list[Latest[What]]] = [
+            [*latest.values()]
+            for host in self._hosts.values()
+            for latest in (host.domains, host.tombs, host.marks)
+            if latest and next(reversed(latest.values())).seq > after
+        ]
+        walk = Walk(entries, after=after, until=self.window.head)
         walks = self._walks = deque(other for other in self._walks if len(other))
         walks.append(walk)
         room = self.window.capacity - sum(len(other) for other in walks)
