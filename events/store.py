@@ -412,12 +412,12 @@ class Store:
         The lists that are still being read are bounded together by the ring's size; the oldest are emptied for that,
         and their readers ask again.
         """
-        entries: list[list[Latest[What]]] = [
-            [*latest.values()]
-            for host in self._hosts.values()
-            for latest in (host.domains, host.tombs, host.marks)
-            if latest and next(reversed(latest.values())).seq > after
-        ]
+        entries: list[list[Latest[What]]] = []
+        for host in self._hosts.values():
+            every: tuple[Mapping[Key, Latest[What]], ...] = (host.domains, host.tombs, host.marks)
+            for latest in every:
+                if latest and next(reversed(latest.values())).seq > after:
+                    entries.append([*latest.values()])
         walk = Walk(entries, after=after, until=self.window.head)
         walks = self._walks = deque(other for other in self._walks if len(other))
         walks.append(walk)
