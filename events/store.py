@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 from msgspec.structs import force_setattr, replace
@@ -45,6 +45,8 @@ CAPACITY: Final = 200_000
 """About 86 MB of changes when the ring is full: minutes of a storm on a thousand hosts."""
 
 _NOTHING: Final[Mapping[Key, DomainRecord]] = MappingProxyType({})
+W = TypeVar("W", bound=What)
+
 # a domain's key is 16 bytes: these are a host's own places
 _LINK: Final = Key(b"link")
 _REPLACED: Final = Key(b"replaced")
@@ -62,6 +64,13 @@ def apply(records: MutableMapping[DomainKey, DomainRecord], change: Change | Gap
             del records[domain]
     elif isinstance(change, Gap) and change.reset:
         records.clear()
+
+
+def _later(latest: dict[Key, Latest[W]], after: int) -> list[Latest[What]]:
+    """All of them if any came after `after`; what came before is cut off elsewhere."""
+    if latest and next(reversed(latest.values())).seq > after:
+        return [*latest.values()]
+    return []
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -412,13 +421,10 @@ class Store:
         The lists that are still being read are bounded together by the ring's size; the oldest are emptied for that,
         and their readers ask again.
         """
-        entries: list[list[Latest[What]]] = []
+        lists: list[list[Latest[What]]] = []
         for host in self._hosts.values():
-            every: tuple[Mapping[Key, Latest[What]], ...] = (host.domains, host.tombs, host.marks)
-            for latest in every:
-                if latest and next(reversed(latest.values())).seq > after:
-                    entries.append([*latest.values()])
-        walk = Walk(entries, after=after, until=self.window.head)
+            lists += _later(host.domains, after), _later(host.tombs, after), _later(host.marks, after)
+        walk = Walk([entries for entries in lists if entries], after=after, until=self.window.head)
         walks = self._walks = deque(other for other in self._walks if len(other))
         walks.append(walk)
         room = self.window.capacity - sum(len(other) for other in walks)
