@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
+import msgspec.structs
 
 from avirt.model.observation import Cause, Signal
+from avirt.model.record import NO_NATIVE, Native
 from avirt.model.state import (
     CrashedReason,
     DomainState,
@@ -76,6 +77,7 @@ class LifecycleRow(msgspec.Struct, frozen=True, gc=False):
         status: None: not said, a read decides.
         active, persistent: None: not said.
         cause: virsh's words, one object for each row.
+        native: the numbers, where they are evidence for a state.
     """
 
     signal: Signal
@@ -83,6 +85,7 @@ class LifecycleRow(msgspec.Struct, frozen=True, gc=False):
     status: NormalState | None = None
     active: bool | None = None
     persistent: bool | None = None
+    native: Native = NO_NATIVE
 
 
 REBOOT: Final = LifecycleRow(Signal.REBOOTED, Cause("reboot"))
@@ -130,7 +133,7 @@ def _pmsuspended(detail: str) -> LifecycleRow:
     return _row(Signal.PMSUSPENDED, "PMSuspended", detail, status, active=True)
 
 
-LIFECYCLE: Final[tuple[tuple[LifecycleRow, ...], ...]] = (
+_ROWS: Final[tuple[tuple[LifecycleRow, ...], ...]] = (
     # virDomainEventType by number, each with its details by number (§10; libvirt-domain.h for what is newer)
     (  # "added" also comes for a running transient domain that becomes persistent
         _row(Signal.DEFINED, "Defined", "Added", persistent=True),
@@ -201,6 +204,16 @@ LIFECYCLE: Final[tuple[tuple[LifecycleRow, ...], ...]] = (
     ),
 )
 
+
+def _numbered(row: LifecycleRow, event: int, detail: int) -> LifecycleRow:
+    return row if row.status is None else msgspec.structs.replace(row, native={"event": event, "detail": detail})
+
+
+LIFECYCLE: Final[tuple[tuple[LifecycleRow, ...], ...]] = tuple(
+    tuple(_numbered(row, event, detail) for detail, row in enumerate(rows)) for event, rows in enumerate(_ROWS)
+)
+"""Rows by event and detail."""
+
 _OTHER_DETAIL: Final[tuple[LifecycleRow, ...]] = (
     # a detail nobody knew yet: what the event says is kept, what only the detail would say is left to a read
     _row(Signal.DEFINED, "Defined", "unknown"),
@@ -220,7 +233,7 @@ def lifecycle_row(event: int, detail: int) -> LifecycleRow | None:
     if not 0 <= event < len(LIFECYCLE):
         return None
     rows = LIFECYCLE[event]
-    return rows[detail] if 0 <= detail < len(rows) else _OTHER_DETAIL[event]
+    return rows[detail] if 0 <= detail < len(rows) else _numbered(_OTHER_DETAIL[event], event, detail)
 
 
 WORDS: Final[dict[str, tuple[str, ...]]] = {

@@ -55,6 +55,7 @@ def test_future_details_keep_what_the_event_says() -> None:
             assert row.signal is rows[0].signal
             assert row.active in (rows[0].active, None)
             assert row.persistent is None
+            assert row.native == ({} if row.status is None else {"event": event, "detail": detail})
 
 
 def test_future_events_have_no_row() -> None:
