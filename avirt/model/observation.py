@@ -134,7 +134,7 @@ class ListingSlice(msgspec.Struct, frozen=True):
     """A part of a listing, so that no reducer holds the loop for more than 512 items.
 
     Attributes:
-        keys: with the last slice of a complete listing, all keys of it: what is not among them is gone.
+        keys: with the first and the last slice of a complete listing, all keys of it: what is not among them is gone.
         last: the listing ends with this slice.
     """
 

@@ -1,0 +1,172 @@
+"""What one host's steps write to: records, Changes, effects, timers. Decides nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import Final
+
+from avirt.lifecycle.effect import Effect, Now, Probe, Step, WakeAt
+from avirt.lifecycle.rules import Entry
+from avirt.model.change import Added, Change, Origin, RecordChange, Removed, Renamed
+from avirt.model.record import DomainRecord, Key
+
+__all__ = ["Ledger", "Timer"]
+
+TOMBSTONE_AGE: Final = 120.0
+"""A read asked before a removal is answered within this time, in seconds, or not at all (reads have 30 s)."""
+TOMBSTONES: Final = 10_000
+"""More are not kept: a peer that invents domains takes no memory."""
+
+
+class Timer:
+    """What a timer is for."""
+
+    RENAME: Final = 0
+    REREAD: Final = 1
+    HELD: Final = 2
+
+
+class Ledger:
+    """The books of one host. Every record that is shown got there by a Change."""
+
+    __slots__ = ("changes", "effects", "entries", "host", "now", "records", "revision", "synced", "timers", "vacant")
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.revision = 0
+        self.synced = False
+        self.entries: dict[Key, Entry] = {}
+        self.records: dict[Key, DomainRecord] = {}
+        self.changes: list[Change] = []
+        self.effects: list[Effect] = []
+        self.timers: list[tuple[float, int, Key]] = []
+        self.vacant: deque[tuple[float, Key]] = deque()
+        self.now = Now(0.0, 0.0)
+
+    def begin(self, now: Now) -> None:
+        """A step begins."""
+        self.now = now
+        self.changes = []
+        self.effects = []
+
+    def end(self) -> Step:
+        """The step's conclusions."""
+        return Step(self.changes, self.effects)
+
+    # ------------------------------------------------------------ entries
+
+    def entry(self, key: Key) -> Entry:
+        """The entry of a domain, made if there is none."""
+        entry = self.entries.get(key)
+        if entry is None:
+            entry = self.entries[key] = Entry()
+            self._leave_vacant(entry, key)
+        return entry
+
+    def restart(self) -> None:
+        """A new connection: counts begin anew, tombstones are of no use. Held transitions go on."""
+        self.entries = {key: entry for key, entry in self.entries.items() if entry.record is not None}
+        self.vacant.clear()
+        for entry in self.entries.values():
+            entry.restart()
+
+    def clear(self) -> None:
+        """Forget every domain."""
+        self.entries.clear()
+        self.records.clear()
+        self.timers.clear()
+        self.vacant.clear()
+
+    def _leave_vacant(self, entry: Entry, key: Key) -> None:
+        now = self.now.monotonic
+        entry.vacant_since = now
+        vacant = self.vacant
+        while vacant and (vacant[0][0] < now - TOMBSTONE_AGE or len(vacant) >= TOMBSTONES):
+            since, old = vacant.popleft()
+            other = self.entries.get(old)
+            if other is not None and other.record is None and other.vacant_since == since:
+                del self.entries[old]
+        vacant.append((now, key))
+
+    # ------------------------------------------------------------ Changes
+
+    def change(
+        self, kind: type[RecordChange], entry: Entry, before: DomainRecord | None, after: DomainRecord, origin: Origin
+    ) -> None:
+        """A domain's record changes. `after` carries the revision that comes next."""
+        self.revision += 1
+        entry.record = self.records[after.key] = after
+        self.changes.append(
+            kind(
+                host=self.host,
+                origin=origin,
+                observed_at=after.observed_at,
+                revision=self.revision,
+                key=after.key,
+                name=after.name,
+                before=before,
+                after=after,
+            )
+        )
+
+    def add(self, entry: Entry, after: DomainRecord, origin: Origin) -> None:
+        """A domain comes into sight."""
+        entry.removed = False
+        self.change(Added, entry, None, after, origin)
+
+    def rename(self, entry: Entry, before: DomainRecord, after: DomainRecord, origin: Origin) -> None:
+        """A domain has a new name."""
+        self.revision += 1
+        entry.record = self.records[after.key] = after
+        self.changes.append(
+            Renamed(
+                host=self.host,
+                origin=origin,
+                observed_at=after.observed_at,
+                revision=self.revision,
+                key=after.key,
+                name=after.name,
+                before=before,
+                after=after,
+                old=before.name,
+                new=after.name,
+            )
+        )
+
+    def remove(self, entry: Entry, before: DomainRecord, origin: Origin) -> None:
+        """A domain is gone; its entry stays as a tombstone."""
+        self.revision += 1
+        entry.bury()
+        del self.records[before.key]
+        self._leave_vacant(entry, before.key)
+        self.changes.append(
+            Removed(
+                host=self.host,
+                origin=origin,
+                observed_at=self.now.wall,
+                revision=self.revision,
+                key=before.key,
+                name=before.name,
+                before=before,
+            )
+        )
+
+    # ------------------------------------------------------------ effects
+
+    def probe(self, key: Key) -> None:
+        """Ask for a read of a domain."""
+        self.effects.append(Probe(key))
+
+    def wake_at(self, at: float, what: int, key: Key) -> None:
+        """Ask to be woken."""
+        heappush(self.timers, (at, what, key))
+        self.effects.append(WakeAt(at))
+
+    def next_due(self) -> tuple[int, Key] | None:
+        """A timer that is due, taken out."""
+        timers = self.timers
+        if timers and timers[0][0] <= self.now.monotonic:
+            _, what, key = heappop(timers)
+            return what, key
+        return None

@@ -1,0 +1,180 @@
+"""The lifecycle of one host: an Item and the time in, Changes and effects out. Pure: no I/O, no clock of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from msgspec.structs import replace
+
+from avirt.lifecycle import domain, reconcile
+from avirt.lifecycle.effect import Now, Relist, Step
+from avirt.lifecycle.ledger import Ledger
+from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Origin
+from avirt.model.observation import (
+    Accepted,
+    Gone,
+    Item,
+    LinkLost,
+    LinkUp,
+    ListingSlice,
+    NativeEvent,
+    ReadFailed,
+    Scope,
+    Seen,
+)
+from avirt.model.record import DomainRecord, HostFacts, Key
+
+__all__ = ["HostLifecycle"]
+
+
+class HostLifecycle:
+    """What is known of one host and its domains.
+
+    Args:
+        host: the host's name in this process; every record and Change carries it.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._ledger = Ledger(host)
+        self._view = MappingProxyType(self._ledger.records)
+        self._facts: HostFacts | None = None
+        self._connected = False
+        self._listed_once = False
+
+    @property
+    def records(self) -> Mapping[Key, DomainRecord]:
+        """The records by key; a live view, read-only."""
+        return self._view
+
+    @property
+    def facts(self) -> HostFacts | None:
+        """What the host said of itself when it was connected last."""
+        return self._facts
+
+    @property
+    def revision(self) -> int:
+        """How many Changes there were."""
+        return self._ledger.revision
+
+    def step(self, item: Item, now: Now) -> Step:
+        """Take one Item."""
+        ledger = self._ledger
+        ledger.begin(now)
+        if isinstance(item, Seen):
+            seen = item.observation
+            entry = ledger.entry(seen.key)
+            if seen.signal is not None:
+                domain.event(ledger, entry, seen)
+            else:
+                domain.read(ledger, entry, seen, seen.asked, seen.origin)
+        elif isinstance(item, NativeEvent):
+            self._native_event(item)
+        elif isinstance(item, ListingSlice):
+            self._listing(item)
+        elif isinstance(item, Gone):
+            domain.gone(ledger, ledger.entry(item.key), item.key, item.asked, item.origin)
+        elif isinstance(item, ReadFailed):
+            domain.fail(ledger, ledger.entry(item.key), item)
+        elif isinstance(item, Accepted):
+            domain.accept(ledger, ledger.entry(item.key), item)
+        elif isinstance(item, LinkUp):
+            self._link_up(item)
+        elif isinstance(item, LinkLost):
+            self._link_lost(item)
+        else:  # Overrun
+            ledger.effects.append(Relist(Scope.ALL, item.why))
+        return ledger.end()
+
+    def wake(self, now: Now) -> Step:
+        """A WakeAt came due."""
+        ledger = self._ledger
+        ledger.begin(now)
+        while (due := ledger.next_due()) is not None:
+            what, key = due
+            entry = ledger.entries.get(key)
+            if entry is not None:
+                domain.wake(ledger, entry, what, key)
+        return ledger.end()
+
+    # ------------------------------------------------------------ the host
+
+    def _native_event(self, item: NativeEvent) -> None:
+        ledger = self._ledger
+        event = item.event
+        record = ledger.records.get(event.key)
+        ledger.revision += 1
+        ledger.changes.append(
+            replace(
+                event,
+                host=ledger.host,
+                name=event.name if record is None else record.name,
+                observed_at=ledger.now.wall,
+                revision=ledger.revision,
+            )
+        )
+        if record is None:
+            ledger.probe(event.key)
+
+    def _listing(self, part: ListingSlice) -> None:
+        ledger = self._ledger
+        origin = part.origin
+        if not ledger.synced:
+            origin = Origin.RESYNC if self._listed_once else Origin.LIST
+        reconcile.apply(ledger, part, origin)
+        if part.last and part.keys is not None and not ledger.synced:
+            ledger.synced = True
+            self._listed_once = True
+            ledger.revision += 1
+            ledger.changes.append(
+                HostResynced(
+                    host=ledger.host,
+                    origin=origin,
+                    observed_at=ledger.now.wall,
+                    revision=ledger.revision,
+                    domains=len(ledger.records),
+                )
+            )
+
+    def _link_up(self, item: LinkUp) -> None:
+        ledger = self._ledger
+        before, facts = self._facts, item.facts
+        if before is not None and before.uuid != facts.uuid:
+            ledger.clear()
+            self._listed_once = False
+            ledger.revision += 1
+            ledger.changes.append(
+                HostReplaced(
+                    host=ledger.host,
+                    observed_at=ledger.now.wall,
+                    revision=ledger.revision,
+                    before=before,
+                    after=facts,
+                )
+            )
+        else:
+            ledger.restart()
+        self._facts = facts
+        self._connected = True
+        ledger.synced = False
+        ledger.revision += 1
+        ledger.changes.append(
+            HostConnected(host=ledger.host, observed_at=ledger.now.wall, revision=ledger.revision, facts=facts)
+        )
+
+    def _link_lost(self, item: LinkLost) -> None:
+        if not self._connected:
+            return
+        ledger = self._ledger
+        self._connected = False
+        ledger.synced = False
+        ledger.revision += 1
+        ledger.changes.append(
+            HostLost(
+                host=ledger.host,
+                observed_at=ledger.now.wall,
+                revision=ledger.revision,
+                why=item.why,
+                refused=item.refused,
+            )
+        )
