@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["tests.fix_loop"]
+pytest_plugins = ["tests.fix_lab", "tests.fix_leaks", "tests.fix_loop"]
 
 settings.register_profile("avirt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", parent=settings.get_profile("avirt"), max_examples=10_000)

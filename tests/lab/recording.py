@@ -1,0 +1,107 @@
+"""A recorded stream: what a subscriber was given, and whether replaying it gives the view."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import anyio
+
+from avirt.events.store import apply
+from avirt.events.subscription import Subscription
+from avirt.model.change import Change, Gap
+from avirt.model.record import DomainKey, DomainRecord
+from tests.lab.site import PATIENCE, Site, rows_of
+from tests.lab.virsh import Row
+
+__all__ = ["Recording", "record"]
+
+C = TypeVar("C", bound=Change)
+
+
+class Recording:
+    """A snapshot and what followed."""
+
+    def __init__(self, snapshot: dict[DomainKey, DomainRecord]) -> None:
+        self.snapshot = snapshot
+        self.items: list[Change | Gap] = []
+        self._news = anyio.Event()
+
+    def add(self, item: Change | Gap) -> None:
+        self.items.append(item)
+        self._news.set()
+
+    def of(self, kind: type[C], *, after: int = 0) -> list[C]:
+        """All of one kind, from an index on."""
+        return [item for item in self.items[after:] if isinstance(item, kind)]
+
+    def replayed(self) -> dict[DomainKey, DomainRecord]:
+        """The stream over its snapshot."""
+        records = dict(self.snapshot)
+        for item in self.items:
+            apply(records, item)
+        return records
+
+    def rows(self) -> dict[str, Row]:
+        """The same, in the oracle's shape."""
+        return rows_of(self.replayed())
+
+    def states(self, name: str, *, after: int = 0) -> list[str]:
+        """The states that a domain went through, each once: `shutoff`, `running`, …"""
+        seen: list[str] = []
+        for item in self.items[after:]:
+            record = getattr(item, "after", None)
+            if isinstance(record, DomainRecord) and record.name == name:
+                state = record.state.name.lower()
+                if not seen or seen[-1] != state:
+                    seen.append(state)
+        return seen
+
+    async def until(self, holds: Callable[[], bool], what: str = "") -> None:
+        """Wait for items until it holds."""
+        with anyio.move_on_after(PATIENCE):
+            while not holds():
+                self._news = anyio.Event()
+                await self._news.wait()
+        assert holds(), f"{what or 'what was waited for'} did not come; last: {self.items[-5:]}"
+
+    async def some(self, kind: type[C], *, after: int = 0) -> C:
+        """Wait for one of a kind."""
+        await self.until(lambda: bool(self.of(kind, after=after)), kind.__name__)
+        return self.of(kind, after=after)[0]
+
+    async def settles(self, site: Site) -> dict[str, Row]:
+        """The replayed stream comes to say what virsh says."""
+        truth: dict[str, Row] = {}
+        with anyio.move_on_after(PATIENCE):
+            while True:
+                truth = await site.truth()
+                if self.rows() == truth:
+                    return truth
+                with anyio.move_on_after(0.5):
+                    self._news = anyio.Event()
+                    await self._news.wait()
+        assert self.rows() == truth
+        return truth
+
+
+@asynccontextmanager
+async def record(subscription: Subscription) -> AsyncIterator[Recording]:
+    """Record a subscription while the body runs; an exception of the body comes out as itself."""
+    recording = Recording({item.domain: item for item in subscription.snapshot})
+    failed: BaseException | None = None
+
+    async def read() -> None:
+        async for item in subscription:
+            recording.add(item)
+
+    async with subscription, anyio.create_task_group() as group:
+        group.start_soon(read)
+        try:
+            yield recording
+        except Exception as error:  # out of the group it would come wrapped
+            failed = error
+        group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
