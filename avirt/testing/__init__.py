@@ -1,7 +1,4 @@
-"""For tests of what is built on avirt, and of drivers: a simulated hypervisor, judges of streams, a conformance suite.
-
-Public, and loaded when asked for: only `DriverConformance` needs pytest.
-"""
+"""For tests of what is built on avirt, and of drivers: a simulated hypervisor and judges of streams."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
     from avirt.drivers.sim.life import Step as Step
     from avirt.drivers.sim.world import Times as Times
     from avirt.drivers.sim.world import World as World
-    from avirt.testing.conformance import DriverConformance as DriverConformance
     from avirt.testing.validate import CHECKERS as CHECKERS
     from avirt.testing.validate import Finding as Finding
     from avirt.testing.validate import InvalidStream as InvalidStream
@@ -31,7 +27,6 @@ _LAZY: Final[dict[str, str]] = {
     "CHECKERS": "avirt.testing.validate",
     "Act": "avirt.drivers.sim.life",
     "Config": "avirt.drivers.sim.domain",
-    "DriverConformance": "avirt.testing.conformance",
     "Faults": "avirt.drivers.sim.faults",
     "Finding": "avirt.testing.validate",
     "InvalidStream": "avirt.testing.validate",
@@ -47,7 +42,24 @@ _LAZY: Final[dict[str, str]] = {
     "validate": "avirt.testing.validate",
 }
 
-__all__ = sorted(_LAZY)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "CHECKERS",
+    "Act",
+    "Config",
+    "Faults",
+    "Finding",
+    "InvalidStream",
+    "Recording",
+    "Scripted",
+    "Seeded",
+    "SimDomain",
+    "SimDriver",
+    "Step",
+    "Times",
+    "World",
+    "findings",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -134,9 +134,7 @@ def revision_steps(recording: Recording) -> Iterator[Said]:
         last[change.host] = change.revision
         if before is None:
             continue
-        if change.revision <= before:
-            yield index, f"{change.host}: revision {change.revision} after {before}"
-        elif recording.complete and change.revision != before + 1:
+        if change.revision <= before or (recording.complete and change.revision != before + 1):
             yield index, f"{change.host}: revision {change.revision} after {before}"
 
 

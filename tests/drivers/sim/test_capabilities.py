@@ -56,6 +56,10 @@ def record(domain: SimDomain | Key) -> DomainRecord:
     return DomainRecord(host="lab", key=key, name="x", state=DomainState.SHUTOFF, reason=ShutoffReason.UNKNOWN)
 
 
+def state_of(domain: SimDomain) -> DomainState:
+    return domain.state  # a call, so that mypy does not take it for the same as before
+
+
 @asynccontextmanager
 async def opened(*, read_only: bool = False) -> AsyncIterator[tuple[World, Session]]:
     world = World(clock=anyio.current_time, rng=Random(1), name="lab")
@@ -76,17 +80,17 @@ async def test_power_verbs_have_their_effect_on_the_world() -> None:
         domain = world.add("vm1")
         it = record(domain)
         await power.start(it, Start(paused=True))
-        assert domain.state is DomainState.PAUSED
+        assert state_of(domain) is DomainState.PAUSED
         await power.resume(it, Resume())
-        assert domain.state is DomainState.RUNNING
+        assert state_of(domain) is DomainState.RUNNING
         await power.suspend(it, Suspend())
-        assert domain.state is DomainState.PAUSED
+        assert state_of(domain) is DomainState.PAUSED
         await power.resume(it, Resume())
         await power.reset(it, Reset())
         assert domain.boots == 2
         await power.reboot(it, Reboot())
         await power.shutdown(it, Shutdown())
-        assert domain.state is DomainState.RUNNING
+        assert state_of(domain) is DomainState.RUNNING
         await power.managed_save(it, ManagedSave())
         assert domain.reason is ShutoffReason.SAVED
         await power.managed_save_remove(it, ManagedSaveRemove())
@@ -95,7 +99,7 @@ async def test_power_verbs_have_their_effect_on_the_world() -> None:
         await power.save(it, Save(path="/x"))
         assert await power.restore(Restore(path="/x")) == domain.key
         await power.destroy(it, Destroy())
-        assert domain.state is DomainState.SHUTOFF
+        assert state_of(domain) is DomainState.SHUTOFF
         key = await power.create(Create(xml=XML))
         assert world.domain(key).persistent is False
 
@@ -256,8 +260,6 @@ async def test_stats_of_all_or_some_in_groups() -> None:
         assert "cpu.time" not in everything["vm2"]
         assert everything["vm2"]["net.count"] == 0
         some = await stats.collect([record(off), record(Key(bytes(16)))], groups=frozenset({StatsGroup.STATE}))
-        assert [(each.key, dict(each.params)) for each in some] == [
-            (off.key, {"state.state": 5, "state.reason": 0})
-        ]
+        assert [(each.key, dict(each.params)) for each in some] == [(off.key, {"state.state": 5, "state.reason": 0})]
         only = await stats.collect([record(running)], groups=frozenset({StatsGroup.PERF}))
         assert [dict(each.params) for each in only] == [{}]

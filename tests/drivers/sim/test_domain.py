@@ -24,6 +24,10 @@ from avirt.model.state import (
 from .stage import Stage
 
 
+def state_of(domain: SimDomain) -> DomainState:
+    return domain.state  # a call, so that mypy does not take it for the same as before
+
+
 def shown(domain: SimDomain) -> tuple[DomainState, object]:
     return domain.state, domain.reason
 
@@ -125,17 +129,17 @@ def test_shutdown_of_a_paused_domain_waits_for_resume(stage: Stage, running: Sim
     running.suspend()
     running.shutdown([ShutdownMode.ACPI])
     stage.wait(100)
-    assert running.state is DomainState.PAUSED
+    assert state_of(running) is DomainState.PAUSED
     running.resume()
     stage.wait(100)
-    assert running.state is DomainState.SHUTOFF
+    assert state_of(running) is DomainState.SHUTOFF
 
 
 def test_shutdown_while_paused_in_between_is_forgotten(stage: Stage, running: SimDomain) -> None:
     running.shutdown()
     running.suspend()
     stage.wait(100)
-    assert running.state is DomainState.PAUSED
+    assert state_of(running) is DomainState.PAUSED
 
 
 def test_shutdown_of_a_deaf_guest_is_accepted_and_has_no_effect(stage: Stage, running: SimDomain) -> None:
@@ -143,7 +147,7 @@ def test_shutdown_of_a_deaf_guest_is_accepted_and_has_no_effect(stage: Stage, ru
     running.shutdown()
     running.reboot()
     stage.wait(1000)
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
     assert stage.moments() == []
 
 
@@ -152,7 +156,7 @@ def test_shutdown_is_void_once_the_incarnation_has_ended(stage: Stage, running: 
     running.destroy()
     running.start()
     stage.wait(100)
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
 
 
 def test_destroy_in_shutdown_tells_no_second_shutdown(stage: Stage, running: SimDomain) -> None:
@@ -220,7 +224,7 @@ def test_resume_of_what_is_not_paused_is_refused(stage: Stage, running: SimDomai
 
 def test_sleep_and_wakeup(stage: Stage, running: SimDomain) -> None:
     running.pm_suspend()
-    assert running.state is DomainState.PMSUSPENDED
+    assert state_of(running) is DomainState.PMSUSPENDED
     with pytest.raises(InvalidOperation, match="pmsuspended"):
         running.suspend()
     with pytest.raises(InvalidOperation, match="pmsuspended"):
@@ -283,16 +287,16 @@ def test_managed_save_of_a_paused_domain_comes_back_paused(stage: Stage, running
     assert stage.moments() == [Moment.STOPPED_SAVED]
     running.start()
     assert stage.moments() == [Moment.STARTED_RESTORED, Moment.SUSPENDED_RESTORED]
-    assert running.state is DomainState.PAUSED
+    assert state_of(running) is DomainState.PAUSED
 
 
 def test_managed_save_says_how_it_is_to_come_back(running: SimDomain) -> None:
     running.managed_save(paused=True).result()
     running.start()
-    assert running.state is DomainState.PAUSED
+    assert state_of(running) is DomainState.PAUSED
     running.managed_save(running=True).result()
     running.start()
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
 
 
 def test_force_boot_drops_the_image(stage: Stage, running: SimDomain) -> None:
@@ -360,7 +364,7 @@ def test_restore_says_how_it_comes_back(stage: Stage, running: SimDomain) -> Non
 def test_save_without_a_path_is_refused(running: SimDomain) -> None:
     with pytest.raises(InvalidArgument):
         running.save("")
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
 
 
 # ---------------------------------------------------------------- configuration
@@ -448,7 +452,7 @@ def test_crash_with_preserve_stays_active(stage: Stage) -> None:
 def test_killed_emulator_reads_running_until_it_is_noticed(stage: Stage, running: SimDomain) -> None:
     running.kill_emulator()
     assert stage.moments() == [Moment.CONTROL_ERROR]
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
     stage.wait(stage.world.times.death)
     assert stage.moments() == [Moment.STOPPED_FAILED]
     assert shown(running) == (DomainState.SHUTOFF, ShutoffReason.FAILED)
@@ -457,10 +461,10 @@ def test_killed_emulator_reads_running_until_it_is_noticed(stage: Stage, running
 def test_killed_emulator_told_first_still_reads_running(stage: Stage, running: SimDomain) -> None:
     running.kill_emulator(told_first=True)
     assert stage.moments() == [Moment.CONTROL_ERROR, Moment.STOPPED_FAILED]
-    assert running.state is DomainState.RUNNING
+    assert state_of(running) is DomainState.RUNNING
     stage.wait(stage.world.times.death)
     assert stage.moments() == []
-    assert running.state is DomainState.SHUTOFF
+    assert state_of(running) is DomainState.SHUTOFF
 
 
 def test_io_error_pauses_and_tells_of_the_disk(stage: Stage, running: SimDomain) -> None:
@@ -487,7 +491,7 @@ def test_migration_away_may_leave_the_definition(stage: Stage, running: SimDomai
     stage.moments()
     stage.world.migrate_in(image)
     assert stage.moments() == [Moment.STARTED_MIGRATED, Moment.SUSPENDED_PAUSED]
-    assert running.state is DomainState.PAUSED
+    assert state_of(running) is DomainState.PAUSED
 
 
 def test_migration_of_a_transient_domain_leaves_nothing(stage: Stage) -> None:

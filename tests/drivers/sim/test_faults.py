@@ -114,7 +114,7 @@ def test_heal_ends_everything_and_wakes_who_waits(stage: Stage) -> None:
     wakes = stage.link.wakes
     faults.heal()
     assert (faults.refused, faults.refuse_credentials, faults.hidden, faults.stale_ids) == ("", False, 0, False)
-    assert not (faults.unsupported or faults.is_mute(key) or faults.fails_read(key) or faults.fails_list())
+    assert not any([faults.unsupported, faults.is_mute(key), faults.fails_read(key), faults.fails_list()])
     assert not faults.loses_event()
     assert faults.delay_of(key) == 0
     assert stage.link.wakes == wakes + 1

@@ -8,6 +8,7 @@ from random import Random
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 
 from avirt.drivers.base import Definitions, Env, HostInfo, Power, Stats
 from avirt.drivers.sim.driver import SimDriver
@@ -171,16 +172,18 @@ async def test_cut_ends_the_watch_and_every_call() -> None:
                 await it.session.probe(key)
             errors.append(caught.value)
 
-        with pytest.raises(ExceptionGroup) as group:
-            async with anyio.create_task_group() as tg:
-                await tg.start(it.session.watch, it.items.append)
-                tg.start_soon(probe)
-                await anyio.wait_all_tasks_blocked()
-                it.world.faults.cut("pulled")
-        (lost,) = group.value.exceptions
-        assert isinstance(lost, ConnectionLost)
-        assert "pulled" in str(lost)
-        assert [error.outcome for error in errors] == [Outcomes.UNKNOWN]
+        async def watch(*, task_status: TaskStatus[None]) -> None:
+            with pytest.raises(ConnectionLost) as caught:
+                await it.session.watch(it.items.append, task_status=task_status)
+            errors.append(caught.value)
+
+        async with anyio.create_task_group() as tg:
+            await tg.start(watch)
+            tg.start_soon(probe)
+            await anyio.wait_all_tasks_blocked()
+            it.world.faults.cut("pulled")
+        assert ["pulled" in str(error) for error in errors] == [True, True]
+        assert {error.outcome for error in errors} == {Outcomes.UNKNOWN}
         with pytest.raises(ConnectionLost) as caught:
             await it.session.list()
         assert caught.value.outcome is Outcomes.NOT_SENT
