@@ -125,6 +125,11 @@ class Pending(Generic[E]):
         """Whether the server may have reached its limit, and then answers no ping either."""
         return self.in_flight + self.written_off >= self.window
 
+    @property
+    def awaited(self) -> int:
+        """Calls queued or unanswered, tombstones not included."""
+        return sum(entry.state is not State.ABANDONED for entry in self._live.values())
+
     def __len__(self) -> int:
         """Calls queued or unanswered, tombstones included."""
         return len(self._live)

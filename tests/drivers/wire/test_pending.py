@@ -102,9 +102,11 @@ def test_a_cancelled_call_leaves_a_tombstone_that_swallows_the_late_reply() -> N
     call, following = make(pending), make(pending)
     pending.take()
     assert not pending.abandon(call, now=0)
+    assert (len(pending), pending.awaited) == (2, 1)
     assert pending.take() == []
     assert answer(pending, call) is None
     assert pending.late == 1
+    assert (len(pending), pending.awaited) == (1, 1)
     assert pending.take() == [following]
     assert pending.abandoned == 0
 

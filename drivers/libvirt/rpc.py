@@ -1,0 +1,647 @@
+"""Calls, replies, events and streams of one libvirt connection, used by many tasks at once.
+
+The bytes are `protocol.py`'s, the calls' order `wire/pending.py`'s, the socket `transport/`'s; this joins them, and
+`session.py` opens and closes it. From a frame to `on_event`, and to the slot of the call that it answers, there is no
+await. Callers hand over whole frames and wait on their slot: cancelling one tears nothing, and its late reply finds a
+tombstone. Follows reference/libvirt-wire.md §3, §4, §7 and §8.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from math import inf
+from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
+
+import anyio
+import msgspec
+
+from avirt.drivers.libvirt import codec
+from avirt.drivers.libvirt.errors import native_error
+from avirt.drivers.libvirt.keepalive import DEFAULT_COUNT, DEFAULT_INTERVAL, PING_MESSAGE, Keepalive, Verdict
+from avirt.drivers.libvirt.procedure import Procedure, ReadOnly, StreamKind
+from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
+from avirt.drivers.libvirt.protocol import Connection as Core
+from avirt.drivers.transport.base import Transport, Waiter
+from avirt.drivers.transport.loop import current_loop
+from avirt.drivers.transport.unix import close_fds
+from avirt.drivers.wire.pending import MAX_QUEUED, WINDOW, Entry, Pending, Priority, State
+from avirt.errors import (
+    AccessDenied,
+    AvirtError,
+    ConnectionLost,
+    LocalProtocolError,
+    OperationTimeout,
+    Outcomes,
+    Phase,
+    RemoteProtocolError,
+    Unsupported,
+)
+
+__all__ = ["ABANDONED_LIMIT", "CALL_TIMEOUT", "Call", "Rpc", "Settings", "Statistics"]
+
+R = TypeVar("R")
+
+CALL_TIMEOUT: Final = 30.0
+"""Seconds a call may take by default: the design's deadline for reads. Verbs bring their own."""
+
+ABANDONED_LIMIT: Final = 3
+"""Overdue, unanswered calls after which a connection is to be replaced."""
+
+_GRANULE: Final = 0.02
+"""Seconds: deadlines are looked at no more often. Nobody sees the difference, and a storm of them costs little."""
+
+_PING_FRAME: Final = Core(Role.CLIENT).send(PING_MESSAGE)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a connection behaves.
+
+    Attributes:
+        window: calls on their way at once; the server reads no further than its `max_client_requests` (5).
+        max_queued: calls that may wait for the window.
+        connect_timeout: seconds to open, without the time a person needs to answer polkit.
+        ping_interval, ping_count: after `interval` seconds without a message the server is pinged; after
+            `interval * (count + 1)` it counts as lost. The server's own defaults.
+    """
+
+    window: int = WINDOW
+    max_queued: int = MAX_QUEUED
+    connect_timeout: float = 30.0
+    ping_interval: float = DEFAULT_INTERVAL
+    ping_count: int = DEFAULT_COUNT
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection is at.
+
+    Attributes:
+        in_flight: calls that hold a slot of the window.
+        queued: calls that were not sent yet.
+        abandoned: calls that are overdue and unanswered.
+        late: replies that nobody waited for any more.
+        inbound: messages received.
+        buffered: bytes the peer has not taken yet.
+    """
+
+    in_flight: int
+    queued: int
+    abandoned: int
+    late: int
+    inbound: int
+    buffered: int
+
+
+class Call(Entry, Generic[R]):
+    """A call that was submitted. One task may wait for it.
+
+    Attributes:
+        asked: how many messages had come in when its bytes were written; -1 before.
+        fds: descriptors that came with the reply, the caller's from then on.
+    """
+
+    __slots__ = ("_error", "_reply", "_rpc", "_waiter", "asked", "fds", "frame", "on_stream", "out_fds", "raw", "what")
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        what: Procedure[R],
+        serial: int,
+        frame: bytes,
+        *,
+        deadline: float,
+        priority: Priority,
+        key: Hashable = None,
+        raw: bool = False,
+    ) -> None:
+        super().__init__(what.program, what.number, serial, deadline=deadline, priority=priority, key=key)
+        self._rpc = rpc
+        self._waiter: Waiter[None] | None = None
+        self._reply: Message | None = None
+        self._error: AvirtError | None = None
+        self.what = what
+        self.frame = frame
+        self.raw = raw
+        self.asked = -1
+        self.fds: Sequence[int] = ()
+        self.out_fds: Sequence[int] = ()
+        self.on_stream: Callable[[Message | None], None] | None = None
+
+    async def wait(self) -> R:
+        """The reply, decoded; or, of a raw call, its payload.
+
+        Raises:
+            AvirtError: what the server answered, or what became of the call.
+
+        Cancellation: a call that was not sent never will be; the reply to one that was is dropped when it comes.
+        """
+        if self._reply is None and self._error is None:
+            rpc = self._rpc
+            rpc.flush()
+            self._waiter = waiter = rpc.waiter()
+            try:
+                await waiter.wait()
+            except BaseException:
+                rpc.abandon(self)
+                raise
+        return self.result()
+
+    def result(self) -> R:
+        """The same of a call that is done."""
+        if self._error is not None:
+            raise self._error
+        reply = self._reply
+        if reply is None:
+            raise LocalProtocolError(f"{self.what.name} is not answered yet")
+        if reply.status is MessageStatus.ERROR:
+            raise native_error(codec.unpack_error(reply.payload), verb=self.what.name)
+        if self.raw:
+            return cast("R", reply.payload)
+        return codec.unpack_reply(self.what, reply.payload)
+
+    def complete(self, reply: Message) -> None:
+        """The reply came."""
+        self._reply = reply
+        if self._waiter is not None:
+            self._waiter.set(None)
+
+    def fail(self, error: AvirtError) -> None:
+        """There will be no reply."""
+        self._error = error
+        if self._waiter is not None:
+            self._waiter.set(None)
+
+
+class Rpc:
+    """One connection. It is the receiver of its transport.
+
+    Attributes:
+        inbound: messages that came in so far, counted before `on_event` is called with each.
+        lost: why the connection is over, or None while it is not.
+        read_only: calls that need write access are refused here already.
+        on_event: called with each event, in order, and must neither block nor raise.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        settings: Settings | None = None,
+        read_only: bool = False,
+        on_event: Callable[[Message], None] | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.read_only = read_only
+        self.on_event = on_event
+        self.inbound = 0
+        self.lost: AvirtError | None = None
+        self._transport = transport
+        self._core = Core(Role.CLIENT)
+        self._pending = Pending[Call[Any]](window=self.settings.window, max_queued=self.settings.max_queued)
+        self._streams: dict[int, Call[Any]] = {}
+        self._loop = current_loop()
+        self._now = self._loop.now
+        self.waiter = self._loop.waiter
+        self._keepalive: Keepalive | None = None
+        self._timer: Waiter[None] | None = None
+        self._timer_at = -inf
+        self._flush_due = False
+        self._ends: list[Waiter[None]] = []
+        self._pid = os.getpid()
+
+    # ------------------------------------------------------------ calling
+
+    async def call(
+        self,
+        procedure: Procedure[R],
+        *args: object,
+        timeout: float | None = CALL_TIMEOUT,
+        priority: Priority | None = None,
+        key: Hashable = None,
+    ) -> R:
+        """Call a procedure with the fields of its arguments, and wait for what it answers.
+
+        Args:
+            timeout: seconds until `OperationTimeout`; the server goes on, its reply is dropped.
+            priority: when it gets a slot; by default as urgent as the server treats it.
+            key: of calls with the same key only one is on its way at a time.
+
+        Raises:
+            AvirtError: what the server answered (`errors.py`), `OperationTimeout`, `ConnectionLost`.
+
+        Cancellation: as of `Call.wait`.
+        """
+        call = self._make(procedure, args, timeout=timeout, priority=priority, key=key)
+        self._pump()
+        return await call.wait()
+
+    @overload
+    def submit(
+        self,
+        procedure: Procedure[R],
+        *args: object,
+        raw: Literal[False] = False,
+        timeout: float | None = ...,
+        priority: Priority | None = ...,
+        key: Hashable = ...,
+    ) -> Call[R]: ...
+    @overload
+    def submit(
+        self,
+        procedure: Procedure[Any],
+        *args: object,
+        raw: Literal[True],
+        timeout: float | None = ...,
+        priority: Priority | None = ...,
+        key: Hashable = ...,
+    ) -> Call[bytes]: ...
+    def submit(
+        self,
+        procedure: Procedure[Any],
+        *args: object,
+        raw: bool = False,
+        timeout: float | None = CALL_TIMEOUT,
+        priority: Priority | None = None,
+        key: Hashable = None,
+    ) -> Call[Any]:
+        """Queue a call without waiting: several are written together, at the next await.
+
+        Args:
+            raw: `wait()` returns the payload as it came, for a reply that is decoded in slices.
+        """
+        call = self._make(procedure, args, timeout=timeout, priority=priority, key=key, raw=raw)
+        if not self._flush_due:
+            self._flush_due = True
+            self._loop.soon(self.flush)
+        return call
+
+    async def call_with_fds(
+        self, procedure: Procedure[R], *args: object, fds: Sequence[int] = (), timeout: float | None = CALL_TIMEOUT
+    ) -> tuple[R, list[int]]:
+        """Call a procedure that takes descriptors, or answers with some.
+
+        Those given stay the caller's; those that come are the caller's, not inheritable.
+        """
+        if not self._transport.passes_descriptors:
+            raise Unsupported(
+                f"{procedure.name}: this connection carries no file descriptors",
+                hint="use a unix socket on the hypervisor's own host",
+                verb=procedure.name,
+            )
+        call = self._make(procedure, args, timeout=timeout, fds=fds)
+        self._pump()
+        try:
+            value = await call.wait()
+        except BaseException:
+            close_fds(call.fds)
+            raise
+        return value, list(call.fds)
+
+    def submit_stream(
+        self,
+        procedure: Procedure[R],
+        *args: object,
+        on_stream: Callable[[Message | None], None],
+        timeout: float | None = CALL_TIMEOUT,
+    ) -> Call[R]:
+        """Queue a call that opens a stream; packets, holes, its end go to `on_stream`, None when the connection ends.
+
+        The data may come together with the reply, hence before `wait()` returns. End it with `end_stream`.
+        """
+        if procedure.stream is StreamKind.NONE:
+            raise LocalProtocolError(f"{procedure.name} opens no stream", verb=procedure.name)
+        call = self._make(procedure, args, timeout=timeout)
+        call.on_stream = on_stream
+        self._streams[call.serial] = call
+        self._pending.hold(call.serial)
+        self._pump()
+        return call
+
+    async def send_stream(self, call: Call[Any], data: bytes) -> None:
+        """Send a packet of a stream; returns once there is room for another."""
+        self._check(call.what)
+        self._send_packet(call, MessageStatus.CONTINUE, data)
+        await self._transport.drain()
+
+    def finish_stream(self, call: Call[Any], *, abort: bool = False) -> None:
+        """Finish or abort a stream. The server confirms by a last packet."""
+        if self.lost is None and call.serial in self._streams:
+            self._send_packet(call, MessageStatus.ERROR if abort else MessageStatus.OK, b"")
+
+    def end_stream(self, call: Call[Any]) -> None:
+        """Forget a stream: its last packet came."""
+        self._streams.pop(call.serial, None)
+        self._pending.release(call.serial)
+
+    def _send_packet(self, call: Call[Any], status: MessageStatus, data: bytes) -> None:
+        self._transport.send(
+            self._core.send(
+                Message(
+                    program=call.program,
+                    procedure=call.procedure,
+                    type=MessageType.STREAM,
+                    serial=call.serial,
+                    status=status,
+                    payload=data,
+                )
+            )
+        )
+
+    def _check(self, procedure: Procedure[Any]) -> None:
+        if self.lost is not None:
+            raise ConnectionLost(str(self.lost), outcome=Outcomes.NOT_SENT, hint=self.lost.hint, verb=procedure.name)
+        if os.getpid() != self._pid:
+            raise LocalProtocolError(
+                "a connection can't be used in a forked child",
+                hint="open one there, after the fork",
+                verb=procedure.name,
+            )
+        if self.read_only and procedure.read_only is ReadOnly.REFUSED:
+            raise AccessDenied(
+                f"{procedure.name}: this connection is read-only",
+                hint="connect without read-only",
+                verb=procedure.name,
+            )
+
+    def _make(
+        self,
+        procedure: Procedure[R],
+        args: Sequence[object],
+        *,
+        timeout: float | None,
+        priority: Priority | None = None,
+        key: Hashable = None,
+        raw: bool = False,
+        fds: Sequence[int] = (),
+    ) -> Call[R]:
+        self._check(procedure)
+        pending = self._pending
+        serial = pending.next_serial()
+        frame = self._core.send(
+            Message(
+                program=procedure.program,
+                procedure=procedure.number,
+                type=MessageType.CALL_WITH_FDS if fds else MessageType.CALL,
+                serial=serial,
+                payload=codec.pack(procedure, *args),
+                fds=tuple(fds),
+            )
+        )
+        deadline = inf if timeout is None else self._now() + timeout
+        if priority is None:
+            priority = Priority.URGENT if procedure.high else Priority.NORMAL
+        call = Call(self, procedure, serial, frame, deadline=deadline, priority=priority, key=key, raw=raw)
+        call.out_fds = fds
+        pending.add(call)
+        if deadline < self._timer_at and self._timer is not None:
+            self._timer.set(None)
+        return call
+
+    def flush(self) -> None:
+        """Write what was submitted, as far as the window lets it."""
+        self._flush_due = False
+        self._pump()
+
+    def _pump(self) -> None:
+        if self.lost is not None or self._transport.buffered:
+            return  # what is not written yet can still be withdrawn: on_drain goes on
+        calls = self._pending.take()
+        if not calls:
+            return
+        asked = self.inbound
+        if len(calls) == 1 and not calls[0].out_fds:
+            call = calls[0]
+            call.asked = asked
+            frame, call.frame = call.frame, b""
+            self._transport.send(frame)
+            return
+        frames: list[bytes] = []
+        for call in calls:
+            call.asked = asked
+            frames.append(call.frame)
+            call.frame = b""
+            if call.out_fds:
+                self._transport.send(b"".join(frames))
+                frames.clear()
+                # one byte a descriptor, after the message and not counted in it (§2)
+                for fd in call.out_fds:
+                    self._transport.send(b"\0", [fd])
+        if frames:
+            self._transport.send(b"".join(frames))
+
+    def abandon(self, call: Call[Any]) -> None:
+        """The task that waited for this call was cancelled."""
+        close_fds(call.fds)
+        call.fds = ()
+        if self._pending.abandon(call, self._now()):
+            self._drop_stream(call)
+            return
+        if call.state is State.DONE:
+            self._abort_stream(call)
+            return
+        call.on_stream = None
+        if self._pending.earliest < self._timer_at and self._timer is not None:
+            self._timer.set(None)
+
+    # ------------------------------------------------------------ what the transport calls
+
+    def on_data(self, data: bytes, fds: Sequence[int]) -> None:
+        """Bytes came."""
+        messages: Iterator[Message] = iter(())
+        try:
+            messages = iter(self._core.receive_data(data, fds))
+            for message in messages:
+                self.inbound += 1
+                self._dispatch(message)
+                if self.lost is not None:
+                    break
+        except RemoteProtocolError as error:
+            self.close(error)
+        finally:
+            for message in messages:
+                close_fds(message.fds)
+        if self.lost is None:
+            if owed := self._core.data_to_send():
+                self._transport.send(owed)
+            self._pump()
+
+    def on_drain(self) -> None:
+        """The peer took all."""
+        self._pump()
+
+    def on_close(self, error: AvirtError | None) -> None:
+        """The connection is over: everyone is told."""
+        close_fds(self._core.take_fds())
+        if error is not None:
+            try:
+                self._core.receive_eof()
+            except RemoteProtocolError as cut:
+                cut.__cause__ = error
+                error = ConnectionLost(f"{error}, in the middle of a message", hint=error.hint)
+        self.lost = error or ConnectionLost("the connection was closed", outcome=Outcomes.NOT_SENT)
+        for call, sent in self._pending.clear():
+            outcome = Outcomes.UNKNOWN if sent else Outcomes.NOT_SENT
+            lost = ConnectionLost(str(self.lost), outcome=outcome, hint=self.lost.hint, verb=call.what.name)
+            lost.__cause__ = self.lost
+            call.fail(lost)
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            if stream.on_stream is not None:
+                stream.on_stream(None)
+        if self._timer is not None:
+            self._timer.set(None)
+        ends, self._ends = self._ends, []
+        for waiter in ends:
+            waiter.set(None)
+
+    def _dispatch(self, message: Message) -> None:
+        kind = message.type
+        if kind is MessageType.REPLY or kind is MessageType.REPLY_WITH_FDS:
+            call = self._pending.reply(message.program, message.procedure, message.serial)
+            if call is None:
+                close_fds(message.fds)
+                self._abort_late(message)
+                return
+            call.fds = message.fds
+            if message.status is MessageStatus.ERROR and call.on_stream is not None:
+                self._drop_stream(call)
+            call.complete(message)
+        elif kind is MessageType.MESSAGE:
+            close_fds(message.fds)
+            if message.program != KEEPALIVE_PROGRAM and self.on_event is not None:
+                self.on_event(message)
+        elif kind is MessageType.STREAM or kind is MessageType.STREAM_HOLE:
+            # late packets of streams that are over are to be ignored (§8)
+            if (stream := self._streams.get(message.serial)) is not None:
+                self._stream_packet(stream, message)
+        else:
+            raise RemoteProtocolError(f"the server sent a message of type {message.type}")
+
+    def close(self, error: AvirtError | None = None) -> None:
+        """End the connection now; `error` says why, None that we wanted it."""
+        self._transport.close(error)
+
+    async def wait_closed(self) -> AvirtError:
+        """Wait until the connection is over; why."""
+        while self.lost is None:
+            waiter = self.waiter()
+            self._ends.append(waiter)
+            try:
+                await waiter.wait()
+            finally:
+                if waiter in self._ends:
+                    self._ends.remove(waiter)
+        return self.lost
+
+    # ------------------------------------------------------------ how it is doing
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under way."""
+        return not len(self._pending) and not self._streams
+
+    @property
+    def awaited(self) -> int:
+        """Calls that someone waits for."""
+        return self._pending.awaited
+
+    @property
+    def is_clogged(self) -> bool:
+        """Too many calls were abandoned and never answered: replace this connection."""
+        return self._pending.abandoned >= ABANDONED_LIMIT
+
+    @property
+    def statistics(self) -> Statistics:
+        """Numbers of this moment."""
+        pending = self._pending
+        return Statistics(
+            in_flight=pending.in_flight,
+            queued=pending.queued,
+            abandoned=pending.abandoned,
+            late=pending.late,
+            inbound=self.inbound,
+            buffered=self._transport.buffered,
+        )
+
+    # ------------------------------------------------------------ streams that nobody wants any more
+
+    def _stream_packet(self, stream: Call[Any], message: Message) -> None:
+        if stream.on_stream is not None:
+            stream.on_stream(message)
+        elif message.status is not MessageStatus.CONTINUE:
+            self.end_stream(stream)  # the abort is confirmed
+
+    def _drop_stream(self, call: Call[Any]) -> None:
+        """The call that was to open a stream did not."""
+        if call.on_stream is not None:
+            call.on_stream = None
+            self.end_stream(call)
+
+    def _abort_stream(self, call: Call[Any]) -> None:
+        """The stream is open, and its caller gone."""
+        if call.serial in self._streams:
+            call.on_stream = None
+            self.finish_stream(call, abort=True)
+
+    def _abort_late(self, reply: Message) -> None:
+        """The late reply of a call that was to open a stream."""
+        if (call := self._streams.get(reply.serial)) is not None:
+            if reply.status is MessageStatus.ERROR:
+                self.end_stream(call)
+            else:
+                self._abort_stream(call)
+
+    # ------------------------------------------------------------ time
+
+    def start_keepalive(self) -> None:
+        """The server has agreed to pings: send some when it is silent, and give it up when it stays so."""
+        self._keepalive = Keepalive(interval=self.settings.ping_interval, count=self.settings.ping_count)
+        if self._timer is not None:
+            self._timer.set(None)
+
+    async def keep_time(self) -> None:
+        """Watch over all deadlines, and over the peer's silence. Returns when the connection is over."""
+        while (at := self._look_at_time(now := self._now())) is not None:
+            self._timer_at = at
+            self._timer = timer = self.waiter()
+            with anyio.CancelScope(deadline=max(at, now + _GRANULE)):
+                await timer.wait()
+
+    def _look_at_time(self, now: float) -> float | None:
+        """Do what is due; when to look again, or None."""
+        for call, sent in self._pending.expire(now):
+            self._expire(call, sent=sent)
+        self._pump()
+        at = min(self._pending.earliest, self._watch_silence(now))
+        return at if self.lost is None else None
+
+    def _expire(self, call: Call[Any], *, sent: bool) -> None:
+        name = call.what.name
+        call.on_stream = None
+        if not sent:
+            self.end_stream(call)
+        call.fail(
+            OperationTimeout(
+                f"{name}: no answer in time" if sent else f"{name}: no free slot in time",
+                phase=Phase.SENT if sent else Phase.QUEUED,
+                hint="the daemon, or a domain, hangs: see its log",
+                verb=name,
+            )
+        )
+
+    def _watch_silence(self, now: float) -> float:
+        """Ping if it is time to, or give up; when to look again."""
+        watch = self._keepalive
+        if watch is None:
+            return inf
+        verdict = watch.check(now, self.inbound, suspended=self._pending.is_full)
+        if verdict is Verdict.PING:
+            self._transport.send(_PING_FRAME)
+        elif verdict is Verdict.DEAD:
+            seconds = watch.interval * (watch.count + 1)
+            self.close(
+                ConnectionLost(
+                    f"the daemon has not answered for {seconds:g} s", hint="it hangs, or the connection to it is dead"
+                )
+            )
+        return watch.due
