@@ -60,11 +60,13 @@ __all__ = [
     "Credentials",
     "CredentialsProvider",
     "Definitions",
+    "Diagnostics",
     "DomainInfo",
     "DomainStats",
     "Driver",
     "Emit",
     "Env",
+    "Finding",
     "HostInfo",
     "NodeInfo",
     "PollPolicy",
@@ -299,3 +301,26 @@ class Stats(Protocol):
     ) -> Sequence[DomainStats]:
         """Of these domains, or of all; these groups, or all the hypervisor knows."""
         ...
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What an examination of a connection found.
+
+    Attributes:
+        step: what was looked at, a word or two ("keepalive").
+        ok: None if it is neither good nor bad.
+        text: what was found.
+        hint: what to do about it, or "".
+    """
+
+    step: str
+    ok: bool | None
+    text: str
+    hint: str = ""
+
+
+@runtime_checkable
+class Diagnostics(Protocol):
+    """Examines the open connection for people: keepalive, limits, how fast it answers."""
+
+    async def diagnose(self) -> Sequence[Finding]: ...
