@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avirt.drivers.libvirt.bulk import DomainListReader, StateEntry, StatesReader
+from avirt.drivers.libvirt.bulk import DomainListReader, StateEntry, StatesReader, StatsReader, lifecycle_event
 from avirt.errors import RemoteProtocolError
 
 U32 = struct.Struct(">I").pack
@@ -108,6 +108,27 @@ def test_a_last_record_shorter_than_the_template_is_read_by_field() -> None:
     assert StatesReader(payload).read() == [("a", UUID, 1, 1, None)]
 
 
+def test_statistics_of_every_type_are_read_in_slices() -> None:
+    """Values by name, in the server's order; strings that are not UTF-8 are kept."""
+    params = [
+        param(b"i", 1, I32(-1)),
+        param(b"u", 2, U32(0xFFFFFFFF)),
+        param(b"l", 3, struct.pack(">q", -5)),
+        param(b"ul", 4, struct.pack(">Q", 2**64 - 1)),
+        param(b"d", 5, struct.pack(">d", 0.5)),
+        param(b"b", 6, I32(1)),
+        param(b"s", 7, string(b"x\xff")),
+    ]
+    reader = StatsReader(reply(domain(b"a", 1) + U32(7) + b"".join(params), domain(b"b", 2) + U32(0)))
+    ((name, key, id, values),) = reader.read(1)
+    assert (name, key, id) == ("a", UUID, 1)
+    expected = {"i": -1, "u": 0xFFFFFFFF, "l": -5, "ul": 2**64 - 1, "d": 0.5, "b": True, "s": "x\udcff"}
+    assert dict(values) == expected
+    assert list(values) == list(expected)
+    assert values["b"] is True
+    assert reader.read(5) == [("b", UUID, 2, {})]
+
+
 @pytest.mark.parametrize("extra", [b"\0", b"\0\0\0\0"])
 def test_bytes_after_the_end_are_refused(extra: bytes) -> None:
     """The payload has to be used up."""
@@ -115,6 +136,8 @@ def test_bytes_after_the_end_are_refused(extra: bytes) -> None:
         DomainListReader(listing(domain(b"a")) + extra).read()
     with pytest.raises(RemoteProtocolError, match="do not end"):
         StatesReader(reply(states(b"a", 1, 1)) + extra).read()
+    with pytest.raises(RemoteProtocolError, match="do not end"):
+        StatsReader(reply(states(b"a", 1, 1)) + extra).read(9)
 
 
 @pytest.mark.parametrize(
@@ -152,3 +175,20 @@ def test_only_documented_errors_leave_the_readers(tail: bytes, count: int) -> No
         for reader in (DomainListReader, StatesReader):
             with suppress(RemoteProtocolError):
                 reader(payload).read()
+        with suppress(RemoteProtocolError):
+            StatsReader(payload).read(9)
+
+
+@pytest.mark.parametrize("name", [b"", b"web1", b"abc", b"x" * 128])
+def test_a_lifecycle_event_is_read_by_template(name: bytes) -> None:
+    """Callback id, domain, event, detail."""
+    assert lifecycle_event(I32(3) + domain(name, 7) + I32(2) + I32(0)) == (3, (name.decode(), UUID, 7), 2, 0)
+
+
+def test_a_lifecycle_event_that_fits_no_template_is_left_to_the_codec() -> None:
+    """Long names, every cut, a tail."""
+    payload = I32(3) + domain(b"web1", 7) + I32(2) + I32(0)
+    for cut in range(len(payload)):
+        assert lifecycle_event(payload[:cut]) is None
+    assert lifecycle_event(payload + bytes(4)) is None
+    assert lifecycle_event(I32(3) + domain(b"x" * 129, 7) + I32(2) + I32(0)) is None
