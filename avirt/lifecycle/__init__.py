@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from avirt.lifecycle.effect import Effect, Now, Probe, Relist, Step, WakeAt
+from avirt.lifecycle.pairing import Pairing
 from avirt.lifecycle.reconcile import slices
 from avirt.lifecycle.step import HostLifecycle
 
-__all__ = ["Effect", "HostLifecycle", "Now", "Probe", "Relist", "Step", "WakeAt", "slices"]
+__all__ = ["Effect", "HostLifecycle", "Now", "Pairing", "Probe", "Relist", "Step", "WakeAt", "slices"]

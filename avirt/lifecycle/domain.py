@@ -25,7 +25,7 @@ from avirt.lifecycle.rules import (
     runtime_id,
 )
 from avirt.lifecycle.transitions import COMPLETE, PASSING, Legality, legality
-from avirt.model.change import Origin, Rebooted, RecordChange, StateChanged, Updated
+from avirt.model.change import Origin, Rebooted, RecordChange, Renamed, StateChanged, Updated
 from avirt.model.observation import Accepted, Observation, ReadFailed, Signal
 from avirt.model.record import NO_NATIVE, Certainty, DomainRecord, Key, Native
 from avirt.model.state import (
@@ -69,71 +69,99 @@ def event(ledger: Ledger, entry: Entry, seen: Observation) -> None:
 def _on_state(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     """STARTED, SUSPENDED, RESUMED, SHUTDOWN, PMSUSPENDED, CRASHED, STOPPED."""
     before = entry.record
-    if seen.status is None and seen.active is not False:
-        # only a read can tell: migrated in, restored, from a snapshot
-        if before is None or not before.active:
-            entry.started = True
-        if before is not None:
-            _settle(ledger, entry, before, seen, None, origin=Origin.EVENT)
-        ledger.probe(seen.key)
-        return
-    status = normalise(seen, before)
-    assert status is not None
-    active = is_active(status.state, seen, before)
-    entry.started = False
-    if before is None:
-        _come_into_sight(ledger, entry, seen, status, active)
-        return
-    origin = Origin.EVENT
-    if active:
-        entry.ended_at = None
-        if seen.signal is Signal.STARTED and before.active and is_other_incarnation(seen, before):
-            before = _fill(ledger, entry, before, _OFF)
-        elif before.active and before.state == DomainState.PAUSED and seen.signal is Signal.STARTED:
-            # SUSPENDED opened the incarnation: STARTED says less
-            _settle(ledger, entry, before, seen, None, origin=origin)
+    status = normalise(seen, before) if seen.status is not None or seen.active is False else None
+    active = status is None or is_active(status.state, seen, before)
+    if entry.ahead:
+        if _is_shown_already(entry, seen, before, active):
             ledger.probe(seen.key)
             return
-        elif status.state == before.state and booted_beats_unpaused(before.reason, status.reason):
-            status = NormalState(status.state, before.reason)
-    elif before.active:
-        entry.last_id = before.id
-        entry.ended_at = ledger.now.monotonic
-    known = before.state if before.active else DomainState.SHUTOFF
-    step = Legality.LEGAL if not active else legality(known, status.state)
+        entry.ahead = False
+    if active:
+        entry.ended_at = None
+        if (
+            before is not None
+            and before.active
+            and seen.signal is Signal.STARTED
+            and is_other_incarnation(seen, before)
+        ):
+            before = _fill(ledger, entry, before, _OFF)
+    entry.unsure = entry.unsure and status is None
+    entry.started = status is None and (entry.started or before is None or not before.active)
+    if before is None:
+        if status is not None:
+            _come_into_sight(ledger, entry, seen, status, active)
+        ledger.probe(seen.key)
+    elif status is None or (active and seen.signal is Signal.STARTED and _is_opened_paused(before)):
+        # only a read can tell: migrated in, restored, from a snapshot; or SUSPENDED came first and says more
+        _settle(ledger, entry, before, seen, None, origin=Origin.EVENT)
+        ledger.probe(seen.key)
+    elif active:
+        _go_on(ledger, entry, before, seen, status)
+        ledger.probe(seen.key)
+    else:
+        _stop(ledger, entry, before, seen, status)
+
+
+def _is_shown_already(entry: Entry, seen: Observation, before: DomainRecord | None, active: bool) -> bool:
+    """Whether a read was faster: the event is of an incarnation whose end is shown already."""
+    if active:
+        return seen.id is not None and seen.id == entry.ahead_id
+    entry.ahead = False
+    return before is None or before.active
+
+
+def _is_opened_paused(before: DomainRecord) -> bool:
+    return before.active and before.state == DomainState.PAUSED
+
+
+def _go_on(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation, status: NormalState) -> None:
+    """An event of a domain that is active, or becomes so."""
+    origin = Origin.EVENT
+    step = legality(before.state if before.active else DomainState.SHUTOFF, status.state)
     if step is Legality.STARTED_MISSING:
         before = _fill(ledger, entry, before, _UP)
     elif step is Legality.STOPPED_MISSING:
         before = _fill(ledger, entry, before, _OFF)
     elif step is Legality.ILLEGAL:
         origin = Origin.INFERRED
-    if not active and (status.transition is Transition.REBOOTING or entry.held is Transition.REBOOTING):
-        _hold(ledger, entry, seen.key, Transition.REBOOTING, ledger.now.monotonic + REBOOT_PAIR)
+    elif status.state == before.state and booted_beats_unpaused(before.reason, status.reason):
+        status = replace(status, reason=before.reason)
     _settle(ledger, entry, before, seen, status, origin=origin)
-    after = entry.record
-    assert after is not None
-    if not active and after.persistent is False and after.transition is not Transition.REBOOTING:
+
+
+def _stop(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation, status: NormalState) -> None:
+    """An event that ends an incarnation. A transient domain ends with it, unless it is to start again."""
+    now = ledger.now.monotonic
+    if before.active:
+        entry.ended_at = now
+        entry.ended_id = before.id
+    if Transition.REBOOTING in (status.transition, entry.held):
+        _hold(ledger, entry, seen.key, Transition.REBOOTING, now + REBOOT_PAIR)
+    _settle(ledger, entry, before, seen, status, origin=Origin.EVENT)
+    after = ledger.records[seen.key]
+    if after.persistent is False and after.transition is not Transition.REBOOTING:
         ledger.remove(entry, after, Origin.EVENT)
     else:
         ledger.probe(seen.key)
 
 
 def _come_into_sight(ledger: Ledger, entry: Entry, seen: Observation, status: NormalState, active: bool) -> None:
-    """The event of a domain that is not shown."""
-    persistent = seen.persistent if seen.persistent is not None else entry.persistent
-    if not active and persistent is False:
+    """The event of a domain that is not shown. The end of one that was removed, or is transient, shows nothing."""
+    if seen.name is None:
         return
-    late = entry.last_id is not None and entry.last_id == seen.id  # of the incarnation that ended with its removal
-    if seen.name is not None and not late and (active or not entry.removed):
-        origin = Origin.EVENT if seen.signal in _OPENING else Origin.INFERRED
-        ledger.add(entry, _first_record(ledger, entry, seen, status, active), origin)
-    ledger.probe(seen.key)
+    if not active and (
+        entry.removed or (seen.persistent if seen.persistent is not None else entry.persistent) is False
+    ):
+        return
+    origin = Origin.EVENT if seen.signal in _OPENING else Origin.INFERRED
+    ledger.add(entry, _first_record(ledger, entry, seen, status, active), origin)
 
 
 def _on_defined(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     before = entry.record
     if before is not None:
-        _settle(ledger, entry, before, seen, None, origin=Origin.EVENT)
+        name = seen.name if seen.signal is Signal.RENAMED else None
+        _settle(ledger, entry, before, seen, None, origin=Origin.EVENT, name=name)
     else:
         entry.persistent = seen.persistent
         status = normalise(seen, None)
@@ -154,6 +182,8 @@ def _on_undefined(ledger: Ledger, entry: Entry, seen: Observation) -> None:
         entry.persistent = False
     elif before.active or entry.started:
         _settle(ledger, entry, before, seen, None, origin=Origin.EVENT)
+    elif entry.ahead:
+        pass  # a read was faster than the events: this one may be older than what is shown
     else:
         ledger.remove(entry, before, Origin.EVENT)
         return
@@ -161,21 +191,19 @@ def _on_undefined(ledger: Ledger, entry: Entry, seen: Observation) -> None:
 
 
 def _on_renamed_from(ledger: Ledger, entry: Entry, seen: Observation) -> None:
-    entry.renaming = True
-    ledger.wake_at(ledger.now.monotonic + RENAME_HALVES, Timer.RENAME, seen.key)
+    if entry.renaming is None:
+        entry.renaming = ledger.now.monotonic + RENAME_HALVES
+        ledger.wake_at(entry.renaming, Timer.RENAME, seen.key)
 
 
 def _on_renamed(ledger: Ledger, entry: Entry, seen: Observation) -> None:
-    entry.renaming = False
-    before = entry.record
-    if before is not None and seen.name is not None and seen.name != before.name:
-        _rename(ledger, entry, before, seen.name, Origin.EVENT)
+    entry.renaming = None
     _on_defined(ledger, entry, seen)
 
 
 def _on_rebooted(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     before = entry.record
-    if before is not None:
+    if before is not None and not (entry.ahead and seen.id == entry.ahead_id):
         if not before.active:
             before = _fill(ledger, entry, before, _UP)
         id = runtime_id(seen, before)
@@ -190,7 +218,7 @@ def _on_rebooted(ledger: Ledger, entry: Entry, seen: Observation) -> None:
 
 
 def _on_control_lost(ledger: Ledger, entry: Entry, seen: Observation) -> None:
-    _reread(ledger, entry, seen.key)
+    _reread_later(ledger, entry, seen.key, 0)
 
 
 _EVENTS: Final[dict[Signal, Callable[[Ledger, Entry, Observation], None]]] = {
@@ -235,15 +263,15 @@ def read(ledger: Ledger, entry: Entry, seen: Observation, asked: int, origin: Or
         return
     if ghost:
         status = None
-    if seen.name is not None and seen.name != before.name:
-        entry.renaming = False
-        before = _rename(ledger, entry, before, seen.name, origin)
     now = ledger.now.monotonic
-    if status is not None and is_rebooted(entry, seen, before, status.state, now):
+    rebooted = status is not None and is_rebooted(entry, seen, before, status.state, now)
+    if ledger.synced and before.active and status is not None and (rebooted or not active):
+        _run_ahead(entry, before)
+    if rebooted:
         _note_reboot(entry, runtime_id(seen, before), now)
-        _settle(ledger, entry, before, seen, status, origin=Origin.INFERRED, kind=Rebooted)
+        _settle(ledger, entry, before, seen, status, origin=Origin.INFERRED, kind=Rebooted, name=seen.name)
     else:
-        _settle(ledger, entry, before, seen, status, origin=origin)
+        _settle(ledger, entry, before, seen, status, origin=origin, name=seen.name)
     entry.marker_due = False
 
 
@@ -253,11 +281,13 @@ def gone(ledger: Ledger, entry: Entry, key: Key, asked: int, origin: Origin) -> 
         _skip(ledger, entry, key)
         return
     entry.last_read = asked
+    entry.started = False
     before = entry.record
     if before is None:
         return
     if before.active:
-        entry.last_id = before.id
+        if ledger.synced:
+            _run_ahead(entry, before)
         before = _fill(ledger, entry, before, _OFF)
     ledger.remove(entry, before, origin)
 
@@ -265,7 +295,7 @@ def gone(ledger: Ledger, entry: Entry, key: Key, asked: int, origin: Origin) -> 
 def fail(ledger: Ledger, entry: Entry, item: ReadFailed) -> None:
     """A read failed: the record is stale, its state stays as last known."""
     before = entry.record
-    if before is None or before.certainty is Certainty.STALE:
+    if before is None or before.certainty is not Certainty.LIVE:
         return
     wall = ledger.now.wall
     after = replace(
@@ -291,32 +321,35 @@ def _read_without_state(ledger: Ledger, entry: Entry, seen: Observation, origin:
     if before is None:
         ledger.add(entry, _first_record(ledger, entry, seen, None, False), origin)
     else:
-        if seen.name is not None and seen.name != before.name:
-            before = _rename(ledger, entry, before, seen.name, origin)
-        _settle(ledger, entry, before, seen, None, origin=origin)
+        _settle(ledger, entry, before, seen, None, origin=origin, name=seen.name)
     if not entry.unsure:
         entry.unsure = True
         ledger.probe(seen.key)
-        _reread(ledger, entry, seen.key)
+        _reread_later(ledger, entry, seen.key, 0)
+
+
+def _run_ahead(entry: Entry, before: DomainRecord) -> None:
+    """A read shows the end of an incarnation before an event has told it."""
+    entry.ahead = True
+    entry.ahead_id = before.id
 
 
 def _is_ghost(ledger: Ledger, entry: Entry, seen: Observation) -> bool:
     """Whether a read still shows the incarnation that an event has just ended. Read again, for a while."""
     if entry.ended_at is None or ledger.now.monotonic - entry.ended_at >= BELIEVED_AFTER:
         return False
-    if seen.id is None or seen.id != entry.last_id:
+    if seen.id is None or seen.id != entry.ended_id:
         return False
-    if entry.rereads is None:
-        _reread(ledger, entry, seen.key)
+    if entry.reread_at is None:
+        _reread_later(ledger, entry, seen.key, 0)
     return True
 
 
-def _reread(ledger: Ledger, entry: Entry, key: Key) -> None:
-    now = ledger.now.monotonic
-    running = entry.rereads is not None
-    entry.rereads = 0
-    if not running:
-        ledger.wake_at(now + REREAD_AFTER[0], Timer.REREAD, key)
+def _reread_later(ledger: Ledger, entry: Entry, key: Key, done: int) -> None:
+    pause = REREAD_AFTER[done] - (REREAD_AFTER[done - 1] if done else 0.0)
+    entry.rereads = done
+    entry.reread_at = ledger.now.monotonic + pause
+    ledger.wake_at(entry.reread_at, Timer.REREAD, key)
 
 
 # ---------------------------------------------------------------- verbs and timers
@@ -341,23 +374,19 @@ def accept(ledger: Ledger, entry: Entry, item: Accepted) -> None:
         _show_transition(ledger, entry, before, transition)
 
 
-def wake(ledger: Ledger, entry: Entry, what: int, key: Key) -> None:
-    """A timer came due."""
-    if what == Timer.RENAME:
-        if entry.renaming:
-            entry.renaming = False
+def wake(ledger: Ledger, entry: Entry, at: float, what: Timer, key: Key) -> None:
+    """A timer came due; one that was replaced or is of no use any more does nothing."""
+    if what is Timer.RENAME:
+        if entry.renaming == at:
+            entry.renaming = None
             ledger.probe(key)
-    elif what == Timer.REREAD:
-        done = entry.rereads
-        if done is not None:
+    elif what is Timer.REREAD:
+        if entry.reread_at == at:
+            entry.reread_at = None
             ledger.probe(key)
-            if done + 1 < len(REREAD_AFTER):
-                entry.rereads = done + 1
-                pause = REREAD_AFTER[done + 1] - REREAD_AFTER[done]
-                ledger.wake_at(ledger.now.monotonic + pause, Timer.REREAD, key)
-            else:
-                entry.rereads = None
-    elif entry.record is not None and entry.held_until is not None and entry.held_until <= ledger.now.monotonic:
+            if entry.rereads + 1 < len(REREAD_AFTER):
+                _reread_later(ledger, entry, key, entry.rereads + 1)
+    elif entry.held_until == at and entry.record is not None:
         _release(ledger, entry, entry.record)
         ledger.probe(key)
 
@@ -450,19 +479,19 @@ def _fill(ledger: Ledger, entry: Entry, before: DomainRecord, status: NormalStat
 
 def _rename(ledger: Ledger, entry: Entry, before: DomainRecord, name: str, origin: Origin) -> DomainRecord:
     after = replace(before, name=name, observed_at=ledger.now.wall, revision=ledger.revision + 1)
-    ledger.rename(entry, before, after, origin)
+    ledger.change(Renamed, entry, before, after, origin)
     return after
 
 
 def _transition(entry: Entry, seen: Observation, before: DomainRecord, status: NormalState) -> Transition | None:
-    """What is under way: as told; else what is held, which an event, or a read of another state, may end."""
+    """What is under way: what is held, unless an event, or a read of another state, ends it; else as told."""
     held = entry.held
     if held is None:
-        return status.transition
+        return status.transition or (Transition.STOPPING if status.state == DomainState.SHUTDOWN else None)
     if (seen.signal is not None or status.state != before.state) and status.state not in PASSING[held]:
         entry.held = entry.held_until = None
         return status.transition
-    return status.transition or held
+    return held
 
 
 def _settle(
@@ -474,10 +503,12 @@ def _settle(
     *,
     origin: Origin,
     kind: type[RecordChange] | None = None,
+    name: str | None = None,
 ) -> None:
     """Show what was said, by one Change (`kind`, or the one that fits), or none if it shows already.
 
-    `status` None: no state was said; whatever else was said counts.
+    `status` None: no state was said; whatever else was said counts. `name` None: it stays; events keep the name that
+    a domain had when they were made, so only a rename and reads tell it.
     """
     if status is None:
         state, reason, active = before.state, before.reason, before.active
@@ -502,6 +533,8 @@ def _settle(
         if is_new_state or transition is not before.transition:
             closes_reboot = active and not before.active and before.transition is Transition.REBOOTING
             kind = Rebooted if closes_reboot else StateChanged
+        elif name is not None and name != before.name:
+            kind = Renamed
         elif (
             reason == before.reason
             and id == before.id
@@ -515,12 +548,18 @@ def _settle(
             return
         else:
             kind = Updated
+    if name is None:
+        name = before.name
+    elif name != before.name:
+        entry.renaming = None
+        if kind is not Renamed:
+            before = _rename(ledger, entry, before, name, origin)
     wall = ledger.now.wall
     live = certainty is Certainty.LIVE
     after = DomainRecord(
         host=before.host,
         key=before.key,
-        name=before.name,
+        name=name,
         state=state,
         reason=reason,
         id=id,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
@@ -19,18 +22,30 @@ TOMBSTONES: Final = 10_000
 """More are not kept: a peer that invents domains takes no memory."""
 
 
-class Timer:
+class Timer(Enum):
     """What a timer is for."""
 
-    RENAME: Final = 0
-    REREAD: Final = 1
-    HELD: Final = 2
+    RENAME = auto()
+    REREAD = auto()
+    HELD = auto()
 
 
 class Ledger:
     """The books of one host. Every record that is shown got there by a Change."""
 
-    __slots__ = ("changes", "effects", "entries", "host", "now", "records", "revision", "synced", "timers", "vacant")
+    __slots__ = (
+        "changes",
+        "effects",
+        "entries",
+        "host",
+        "now",
+        "records",
+        "revision",
+        "synced",
+        "timers",
+        "timers_made",
+        "vacant",
+    )
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -40,7 +55,8 @@ class Ledger:
         self.records: dict[Key, DomainRecord] = {}
         self.changes: list[Change] = []
         self.effects: list[Effect] = []
-        self.timers: list[tuple[float, int, Key]] = []
+        self.timers: list[tuple[float, int, Timer, Key]] = []
+        self.timers_made = 0
         self.vacant: deque[tuple[float, Key]] = deque()
         self.now = Now(0.0, 0.0)
 
@@ -97,8 +113,11 @@ class Ledger:
         """A domain's record changes. `after` carries the revision that comes next."""
         self.revision += 1
         entry.record = self.records[after.key] = after
+        make: Callable[..., RecordChange] = kind
+        if kind is Renamed and before is not None:
+            make = partial(Renamed, old=before.name, new=after.name)
         self.changes.append(
-            kind(
+            make(
                 host=self.host,
                 origin=origin,
                 observed_at=after.observed_at,
@@ -114,25 +133,6 @@ class Ledger:
         """A domain comes into sight."""
         entry.removed = False
         self.change(Added, entry, None, after, origin)
-
-    def rename(self, entry: Entry, before: DomainRecord, after: DomainRecord, origin: Origin) -> None:
-        """A domain has a new name."""
-        self.revision += 1
-        entry.record = self.records[after.key] = after
-        self.changes.append(
-            Renamed(
-                host=self.host,
-                origin=origin,
-                observed_at=after.observed_at,
-                revision=self.revision,
-                key=after.key,
-                name=after.name,
-                before=before,
-                after=after,
-                old=before.name,
-                new=after.name,
-            )
-        )
 
     def remove(self, entry: Entry, before: DomainRecord, origin: Origin) -> None:
         """A domain is gone; its entry stays as a tombstone."""
@@ -158,15 +158,16 @@ class Ledger:
         """Ask for a read of a domain."""
         self.effects.append(Probe(key))
 
-    def wake_at(self, at: float, what: int, key: Key) -> None:
+    def wake_at(self, at: float, what: Timer, key: Key) -> None:
         """Ask to be woken."""
-        heappush(self.timers, (at, what, key))
+        self.timers_made += 1
+        heappush(self.timers, (at, self.timers_made, what, key))
         self.effects.append(WakeAt(at))
 
-    def next_due(self) -> tuple[int, Key] | None:
+    def next_due(self) -> tuple[float, Timer, Key] | None:
         """A timer that is due, taken out."""
         timers = self.timers
         if timers and timers[0][0] <= self.now.monotonic:
-            _, what, key = heappop(timers)
-            return what, key
+            at, _, what, key = heappop(timers)
+            return at, what, key
         return None

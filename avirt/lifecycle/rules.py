@@ -48,27 +48,28 @@ class Entry:
         record: what is shown, or None.
         last_event: the count of its last event.
         last_read: the count at which the last read that was believed was asked.
-        removed: there was a record, and an event or read took it away.
+        removed: there was a record, and an event or a read took it away.
         vacant_since: monotonic; since when there is no record.
-        last_id: the runtime id of the last incarnation that ended.
-        ended_at: monotonic; when an event told that end.
+        held, held_until: a transition that ends by an event or in time, not by a read of the same state.
         started: a start was told without a state: it is active, but not shown so yet.
         persistent: told before there was a record.
-        held: a transition that ends by an event or in time, not by a read of the same state.
-        held_until: monotonic, or None.
-        rebooted_at, rebooted_id: monotonic time and runtime id of the last reboot.
+        ahead, ahead_id: a read showed the end of an incarnation (of that runtime id) before an event told it.
+        ended_at, ended_id: monotonic; when an event told the end of an incarnation, and of which.
+        rebooted_at, rebooted_id: monotonic; when it rebooted last, and with which runtime id.
         marker_due: a reboot was told without its new marker.
         unsure: a read named no state, and another one was asked for.
-        renaming: one half of a rename was told.
-        rereads: how many of the repeated reads were asked for; None: none is due.
+        renaming: one half of a rename was told; monotonic, until when the other half is waited for.
+        reread_at, rereads: the next of the repeated reads, and how many were asked for.
     """
 
     __slots__ = (
+        "ahead",
+        "ahead_id",
         "ended_at",
+        "ended_id",
         "held",
         "held_until",
         "last_event",
-        "last_id",
         "last_read",
         "marker_due",
         "persistent",
@@ -77,6 +78,7 @@ class Entry:
         "record",
         "removed",
         "renaming",
+        "reread_at",
         "rereads",
         "started",
         "unsure",
@@ -95,24 +97,28 @@ class Entry:
         """A new connection: counts begin anew, and what was told on the old one is read again anyway."""
         self.last_event = 0
         self.last_read = 0
-        self.last_id: int | None = None
-        self.ended_at: float | None = None
         self.started = False
         self.persistent: bool | None = None
+        self.ahead = False
+        self.ahead_id: int | None = None
+        self.ended_at: float | None = None
+        self.ended_id: int | None = None
         self.rebooted_at: float | None = None
         self.rebooted_id: int | None = None
         self.marker_due = False
         self.unsure = False
-        self.renaming = False
-        self.rereads: int | None = None
+        self.renaming: float | None = None
+        self.reread_at: float | None = None
+        self.rereads = 0
 
     def bury(self) -> None:
-        """The domain is gone. Counts and the last runtime id stay: what was asked before can't raise it."""
+        """The domain is gone. Counts and runtime ids stay: what is older than its end can't raise it."""
         self.record = None
         self.removed = True
         self.held = self.held_until = None
         self.persistent = None
-        self.started = self.marker_due = self.unsure = self.renaming = False
+        self.started = self.marker_due = self.unsure = False
+        self.renaming = None
 
 
 def is_too_old(entry: Entry, asked: int) -> bool:

@@ -91,10 +91,10 @@ class HostLifecycle:
         ledger = self._ledger
         ledger.begin(now)
         while (due := ledger.next_due()) is not None:
-            what, key = due
+            at, what, key = due
             entry = ledger.entries.get(key)
             if entry is not None:
-                domain.wake(ledger, entry, what, key)
+                domain.wake(ledger, entry, at, what, key)
         return ledger.end()
 
     # ------------------------------------------------------------ the host
