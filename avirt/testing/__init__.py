@@ -1,4 +1,7 @@
-"""For tests of what is built on avirt, and of drivers: a simulated hypervisor and judges of streams."""
+"""For tests of what is built on avirt, and of drivers: a simulated hypervisor, judges of streams, a conformance suite.
+
+Public, and loaded when asked for: only `DriverConformance` needs pytest.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from avirt.drivers.sim.life import Step as Step
     from avirt.drivers.sim.world import Times as Times
     from avirt.drivers.sim.world import World as World
+    from avirt.testing.conformance import DriverConformance as DriverConformance
     from avirt.testing.validate import CHECKERS as CHECKERS
     from avirt.testing.validate import Finding as Finding
     from avirt.testing.validate import InvalidStream as InvalidStream
@@ -27,6 +31,7 @@ _LAZY: Final[dict[str, str]] = {
     "CHECKERS": "avirt.testing.validate",
     "Act": "avirt.drivers.sim.life",
     "Config": "avirt.drivers.sim.domain",
+    "DriverConformance": "avirt.testing.conformance",
     "Faults": "avirt.drivers.sim.faults",
     "Finding": "avirt.testing.validate",
     "InvalidStream": "avirt.testing.validate",
@@ -46,6 +51,7 @@ __all__ = [
     "CHECKERS",
     "Act",
     "Config",
+    "DriverConformance",
     "Faults",
     "Finding",
     "InvalidStream",

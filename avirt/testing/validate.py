@@ -300,7 +300,8 @@ def validate(
 
 
 def _shown(record: DomainRecord) -> tuple[object, ...]:
-    return (record.state, record.reason, record.transition, record.id, record.marker, record.idle, record.needs_answer)
+    status = (record.state, record.active, record.reason, record.transition, record.idle, record.needs_answer)
+    return (*status, record.id, record.marker)
 
 
 def _alike(one: DomainRecord, other: DomainRecord) -> bool:
@@ -309,7 +310,7 @@ def _alike(one: DomainRecord, other: DomainRecord) -> bool:
 
 
 def _facts(record: DomainRecord) -> tuple[object, ...]:
-    return (*_shown(record), record.domain, record.name, record.active, record.persistent, record.autostart)
+    return (*_shown(record), record.domain, record.name, record.persistent, record.autostart)
 
 
 def _same(one: DomainRecord, other: DomainRecord, *, exactly: bool) -> bool:

@@ -189,11 +189,13 @@ class Seeded:
     Args:
         domains: about how many there are.
         rate: 1 gives a change every 0.7 s or so.
+        lasts: seconds after which it ends; None for never.
     """
 
-    def __init__(self, *, domains: int = 12, rate: float = 1.0) -> None:
+    def __init__(self, *, domains: int = 12, rate: float = 1.0, lasts: float | None = None) -> None:
         self._domains = domains
         self._rate = rate
+        self._lasts = lasts
 
     def populate(self, world: World) -> None:
         """The domains it begins with, two in three of them running."""
@@ -204,8 +206,11 @@ class Seeded:
     def begin(self, world: World) -> None:
         """Put its first step on the world's agenda; each step puts the next."""
         stage = _Stage(world)
+        end = None if self._lasts is None else world.now() + self._lasts
 
         def live() -> None:
+            if end is not None and world.now() >= end:
+                return
             for _ in range(8):  # a choice that turns out impossible is made again, but not for ever
                 try:
                     stage.perform(self._choose(stage))
