@@ -1,4 +1,4 @@
-"""What the lifecycle concludes from a simulated life is the world's truth once all is at rest: any seed, any latency."""
+"""What the lifecycle concludes from a simulated life is the world's truth at rest: any seed, any latency."""
 
 from __future__ import annotations
 
