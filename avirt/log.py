@@ -1,15 +1,17 @@
-"""The logger `avirt`: structlog's interface around the stdlib logger, silent until the application configures it."""
+"""The logger `avirt`: structlog's interface around the stdlib logger, silent until the application configures it.
+
+structlog takes 160 ms to import where rich is installed, more than everything else together, so it is imported with
+the first line that is really logged.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
-import structlog
-
-__all__ = ["get_logger", "redact"]
+__all__ = ["Logger", "get_logger", "redact"]
 
 # unconfigured structlog prints to stdout; wrapped around a stdlib logger with a NullHandler it keeps quiet
 logging.getLogger("avirt").addHandler(logging.NullHandler())
@@ -29,10 +31,62 @@ def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     return redact(" ".join(words))
 
 
-def get_logger(name: str) -> Any:
-    """A bound logger that writes `event key=value …` to the stdlib logger `avirt.<name>`, secrets removed."""
-    return structlog.wrap_logger(
-        logging.getLogger(f"avirt.{name}"),
-        processors=[structlog.stdlib.filter_by_level, _render],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
+class Logger:
+    """Writes `event key=value …` to one stdlib logger, secrets removed. What nobody wants to see costs 0.2 µs."""
+
+    __slots__ = ("_bound", "_stdlib")
+
+    def __init__(self, stdlib: logging.Logger) -> None:
+        self._stdlib = stdlib
+        self._bound: Any = None
+
+    def _structlog(self) -> Any:
+        if self._bound is None:
+            import structlog
+
+            self._bound = structlog.wrap_logger(
+                self._stdlib,
+                processors=[structlog.stdlib.filter_by_level, _render],
+                wrapper_class=structlog.stdlib.BoundLogger,
+            )
+        return self._bound
+
+    def _is_wanted(self, level: int) -> bool:
+        """Somebody listens: besides the level there is a handler that is not our own silent one."""
+        logger: logging.Logger | None = self._stdlib
+        if not self._stdlib.isEnabledFor(level):
+            return False
+        while logger is not None:
+            if any(not isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+    def _write(self, level: int, method: str, event: str, values: Mapping[str, object]) -> None:
+        if self._is_wanted(level):
+            getattr(self._structlog(), method)(event, **values)
+
+    def debug(self, event: str, **values: object) -> None:
+        """For whoever looks for a bug."""
+        self._write(logging.DEBUG, "debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        """What an operator may want to know."""
+        self._write(logging.INFO, "info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """What an operator should know."""
+        self._write(logging.WARNING, "warning", event, values)
+
+    def error(self, event: str, **values: object) -> None:
+        """What an operator has to look after."""
+        self._write(logging.ERROR, "error", event, values)
+
+    def exception(self, event: str, **values: object) -> None:
+        """An error with the exception that is being handled."""
+        self._write(logging.ERROR, "exception", event, values)
+
+
+def get_logger(name: str) -> Logger:
+    """The logger `avirt.<name>`."""
+    return Logger(logging.getLogger(f"avirt.{name}"))
