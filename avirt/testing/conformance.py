@@ -24,7 +24,7 @@ It is one long class, since that is what a driver's tests inherit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -521,12 +521,12 @@ class DriverConformance:
             pytest.skip(f"this driver says: not {', '.join(missing)}")
 
     @asynccontextmanager
-    async def _open(self, driver: Driver, uri: str) -> AsyncIterator[Session]:
+    async def _open(self, driver: Driver, uri: str) -> AsyncGenerator[Session]:
         async with driver.open(_parsed(uri), self.env()) as session:
             yield session
 
     @asynccontextmanager
-    async def _defined(self, session: Session) -> AsyncIterator[Key]:
+    async def _defined(self, session: Session) -> AsyncGenerator[Key]:
         """A domain of ours, removed at the end."""
         name, uuid = _new()
         key = await _has(session, Definitions).define(Define(xml=self.domain_xml(name, uuid)))
@@ -538,7 +538,7 @@ class DriverConformance:
                 await self._remove(session, key)
 
     @asynccontextmanager
-    async def _domain_at(self, driver: Driver, uri: str) -> AsyncIterator[tuple[Observer, DomainRecord]]:
+    async def _domain_at(self, driver: Driver, uri: str) -> AsyncGenerator[tuple[Observer, DomainRecord]]:
         """An observed session, and the record of a domain of ours."""
         self._need("can_define")
         async with (

@@ -6,7 +6,7 @@ It is no substitute for `avirt.engine`: no reconnects, no back-off, no limits. W
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from msgspec.structs import replace
 
 from avirt.drivers.base import Session
-from avirt.lifecycle import HostLifecycle, Now, Probe, Relist, Step, WakeAt, slices
+from avirt.lifecycle import HostLifecycle, Now, Probe, Relist, Step, slices
 from avirt.model.change import Change
 from avirt.model.observation import Gone, Item, LinkUp, Observation, Seen
 from avirt.model.record import DomainRecord, Key
@@ -136,7 +136,7 @@ class Observer:
                 self._probes[effect.key] = None
             elif isinstance(effect, Relist):
                 self._relist = True
-            elif isinstance(effect, WakeAt):
+            else:
                 self._wakes.append(effect.at)
 
     def _now(self) -> Now:
@@ -144,7 +144,7 @@ class Observer:
 
 
 @asynccontextmanager
-async def observing(session: Session) -> AsyncIterator[Observer]:
+async def observing(session: Session) -> AsyncGenerator[Observer]:
     """Watch a session and list it; at the end judge what was concluded."""
     observer = Observer(session)
 

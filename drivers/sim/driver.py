@@ -10,7 +10,7 @@ so only `latency` may then be said.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 from typing import Final, TypeVar
@@ -116,7 +116,7 @@ class SimDriver:
         return self._open(uri, env)
 
     @asynccontextmanager
-    async def _open(self, uri: URI, env: Env) -> AsyncIterator[Session]:
+    async def _open(self, uri: URI, env: Env) -> AsyncGenerator[Session]:
         settings = read_uri(uri, given_world=self._world is not None)
         await anyio.lowlevel.checkpoint()
         world = self._world or _make_world(settings, self._life)
