@@ -100,7 +100,20 @@ class Call(Entry, Generic[R]):
         fds: descriptors that came with the reply, the caller's from then on.
     """
 
-    __slots__ = ("_error", "_reply", "_rpc", "_waiter", "asked", "fds", "frame", "on_stream", "out_fds", "raw", "what")
+    __slots__ = (
+        "_error",
+        "_reply",
+        "_rpc",
+        "_waiter",
+        "asked",
+        "fds",
+        "frame",
+        "on_stream",
+        "out_fds",
+        "raw",
+        "takes_fds",
+        "what",
+    )
 
     def __init__(
         self,
@@ -125,6 +138,7 @@ class Call(Entry, Generic[R]):
         self.asked = -1
         self.fds: Sequence[int] = ()
         self.out_fds: Sequence[int] = ()
+        self.takes_fds = False
         self.on_stream: Callable[[Message | None], None] | None = None
 
     async def wait(self) -> R:
@@ -289,6 +303,7 @@ class Rpc:
                 verb=procedure.name,
             )
         call = self._make(procedure, args, timeout=timeout, fds=fds)
+        call.takes_fds = True
         self._pump()
         try:
             value = await call.wait()
@@ -431,6 +446,7 @@ class Rpc:
 
     def abandon(self, call: Call[Any]) -> None:
         """The task that waited for this call was cancelled."""
+        call.fail(LocalProtocolError(f"{call.what.name} was given up: the task that waited for it was cancelled"))
         close_fds(call.fds)
         call.fds = ()
         if self._pending.abandon(call, self._now()):
@@ -472,7 +488,7 @@ class Rpc:
     def on_close(self, error: AvirtError | None) -> None:
         """The connection is over: everyone is told."""
         close_fds(self._core.take_fds())
-        if error is not None:
+        if isinstance(error, ConnectionLost):
             try:
                 self._core.receive_eof()
             except RemoteProtocolError as cut:
@@ -502,7 +518,11 @@ class Rpc:
                 close_fds(message.fds)
                 self._abort_late(message)
                 return
-            call.fds = message.fds
+            if message.fds:
+                if call.takes_fds:
+                    call.fds = message.fds
+                else:
+                    close_fds(message.fds)
             if message.status is MessageStatus.ERROR and call.on_stream is not None:
                 self._drop_stream(call)
             call.complete(message)

@@ -13,7 +13,7 @@ async with open_connection(target, on_event=handle) as rpc:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from math import inf
 from socket import socket
@@ -97,8 +97,9 @@ async def use_connection(
         async with anyio.create_task_group() as group:
             try:
                 rpc = Rpc(transport, settings=settings, on_event=on_event)
-                group.start_soon(transport.run, rpc)
-                group.start_soon(rpc.keep_time)
+                # both end with the transport; cancelled before the body they would tell its calls of a lost connection
+                group.start_soon(_shielded, transport.run, rpc)
+                group.start_soon(_shielded, rpc.keep_time)
                 await _open(rpc, target)
                 rpc.read_only = target.read_only
                 yield rpc
@@ -107,7 +108,6 @@ async def use_connection(
                 failure = error
             finally:
                 transport.close()
-            group.cancel_scope.cancel()
     except ExceptionGroup as bugs:
         # the reader and the timer raise for nothing but bugs
         raise InternalError(
@@ -115,6 +115,11 @@ async def use_connection(
         ) from bugs.exceptions[0]
     if failure is not None:
         raise failure
+
+
+async def _shielded(function: Callable[..., Awaitable[None]], *args: object) -> None:
+    with anyio.CancelScope(shield=True):
+        await function(*args)
 
 
 _HINTS: Final[dict[object, str]] = {

@@ -171,13 +171,18 @@ async def daemon_pair() -> AsyncIterator[tuple[socket.socket, FakeDaemon]]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     daemon = FakeDaemon(theirs)
+    failure: BaseException | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(daemon.run)
         try:
             yield ours, daemon
+        except Exception as error:
+            failure = error
         finally:
             ours.close()
-            group.cancel_scope.cancel()
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
 
 
 @asynccontextmanager
