@@ -208,11 +208,12 @@ def _on_rebooted(ledger: Ledger, entry: Entry, seen: Observation) -> None:
             before = _fill(ledger, entry, before, _UP)
         id = runtime_id(seen, before)
         now = ledger.now.monotonic
-        if not is_told_twice(entry, id, now):
+        asked_for = entry.held is Transition.REBOOTING
+        if asked_for or not is_told_twice(entry, id, now):
             entry.marker_due = seen.marker is None
             _note_reboot(entry, id, now)
-            if entry.held is Transition.REBOOTING:
-                entry.held = None
+            if asked_for:
+                entry.held = entry.held_until = None
             _settle(ledger, entry, before, seen, seen.status, origin=Origin.EVENT, kind=Rebooted)
     ledger.probe(seen.key)
 
@@ -366,9 +367,6 @@ def accept(ledger: Ledger, entry: Entry, item: Accepted) -> None:
         return
     if before.state in COMPLETE[transition]:
         return
-    now = ledger.now.monotonic
-    if transition is Transition.REBOOTING and is_told_twice(entry, before.id, now):
-        return
     _hold(ledger, entry, item.key, transition, item.expires)
     if before.transition is not transition:
         _show_transition(ledger, entry, before, transition)
@@ -512,7 +510,8 @@ def _settle(
     """
     if status is None:
         state, reason, active = before.state, before.reason, before.active
-        transition, idle, needs_answer = before.transition, before.idle, before.needs_answer
+        transition = None if kind is Rebooted else before.transition
+        idle, needs_answer = before.idle, before.needs_answer
         certainty = before.certainty
     else:
         state, reason = status.state, status.reason

@@ -16,6 +16,7 @@ from avirt.model.record import DomainRecord
 from avirt.model.state import DomainState, ShutoffReason, Transition
 
 __all__ = [
+    "READ_TIMEOUT",
     "VERBS",
     "Create",
     "Define",
@@ -23,6 +24,7 @@ __all__ = [
     "Lane",
     "ManagedSave",
     "ManagedSaveRemove",
+    "Observed",
     "Options",
     "Outcome",
     "Reboot",
