@@ -29,9 +29,14 @@ class _Group:
 
 
 class Notifier:
-    """Waiters, and who wakes them. Without a task in `run` all are woken by the publish itself."""
+    """Waiters, and who wakes them. Without a task in `run` all are woken by the publish itself.
 
-    def __init__(self) -> None:
+    Args:
+        group: how many are woken in one turn of the loop.
+    """
+
+    def __init__(self, *, group: int = GROUP) -> None:
+        self._size = group
         self._groups: list[_Group] = []
         self._due: list[_Group] = []
         self._call: anyio.Event | None = None
@@ -59,7 +64,7 @@ class Notifier:
     async def wait(self) -> None:
         """Until the next `notify`. The caller looked first, and did not await in between."""
         group = self._groups[-1] if self._groups else None
-        if group is None or group.waiting >= GROUP:
+        if group is None or group.waiting >= self._size:
             group = _Group()
             self._groups.append(group)
         group.waiting += 1

@@ -52,7 +52,8 @@ class Latest(msgspec.Struct, Generic[What_co], gc=False, eq=False):
         what: a domain's record; the change, without records, that removed it; or a host's own Change.
         origin: of the change.
         seq: its number.
-        added: the number of the change that brought the domain into sight.
+        born: the number of the change that first brought the domain into sight, as far as is remembered.
+        added: the number of the last one that did.
         moved: the number of the last one that changed its state.
         kept: how many of its changes the ring holds.
     """
@@ -60,6 +61,7 @@ class Latest(msgspec.Struct, Generic[What_co], gc=False, eq=False):
     what: What_co
     origin: Origin
     seq: int
+    born: int
     added: int
     moved: int
     kept: int
@@ -77,7 +79,7 @@ def merge(latest: Latest[What], *, since: int, seen: int) -> Change | None:
         return what
     merged = latest.kept or 1
     if isinstance(what, RecordChange):
-        if latest.added > seen:
+        if latest.born > seen:
             return None
         return replace(what, merged=merged) if merged > 1 else what
     if latest.added > since:

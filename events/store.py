@@ -176,7 +176,7 @@ class Store:
                 self._prune(pruned)
             host = hosts.get(change.host)
             if host is None:
-                host = self._open(HostStatus(name=change.host))
+                host = self._open(HostStatus(name=change.host), seq - 1)
             if change.revision:
                 host.revision = change.revision
             if isinstance(change, RecordChange):
@@ -191,7 +191,7 @@ class Store:
         """Say where the connection to a host stands; for what no Change tells (connecting, the next try)."""
         host = self._hosts.get(status.name)
         if host is None:
-            self._open(status)
+            self._open(status, self.window.head)
             return
         host.status = status
         host.revision = max(host.revision, status.revision)
@@ -206,9 +206,9 @@ class Store:
         if self.wake is not None:
             self.wake()
 
-    def _open(self, status: HostStatus) -> _Host:
+    def _open(self, status: HostStatus, head: int) -> _Host:
         # changes of an earlier host of that name may still be in the ring
-        host = self._hosts[status.name] = _Host(status, cleared=self.window.head)
+        host = self._hosts[status.name] = _Host(status, cleared=head)
         return host
 
     def _keep(self, host: _Host, change: RecordChange, seq: int) -> None:
@@ -221,10 +221,11 @@ class Store:
             self._bury(host, change, seq, old)
         elif old is not None:
             moved = seq if isinstance(change, StateChanged | Rebooted) else old.moved
-            domains[key] = Latest(after, change.origin, seq, old.added, moved, old.kept + 1)
+            domains[key] = Latest(after, change.origin, seq, old.born, old.added, moved, old.kept + 1)
         else:
             tomb = host.tombs.pop(key, None)
-            domains[key] = Latest(after, change.origin, seq, seq, seq, 1 if tomb is None else tomb.kept + 1)
+            born, kept = (seq, 0) if tomb is None else (tomb.born, tomb.kept)
+            domains[key] = Latest(after, change.origin, seq, born, seq, seq, kept + 1)
 
     def _bury(self, host: _Host, change: RecordChange, seq: int, old: Latest[What] | None) -> None:
         """Keep a memory of a removed domain, and the memory of them bounded."""
@@ -232,9 +233,8 @@ class Store:
         if old is None:
             old = host.tombs.pop(key, None)
         bare = replace(change, before=None)
-        tomb = Latest(
-            bare, change.origin, seq, seq if old is None else old.added, seq, 1 if old is None else old.kept + 1
-        )
+        born, kept = (seq, 0) if old is None else (old.born, old.kept)
+        tomb = Latest(bare, change.origin, seq, born, seq, seq, kept + 1)
         host.tombs[key] = tomb
         self._tombs.append((host, key, tomb))
         if len(self._tombs) > self.window.capacity:
@@ -286,7 +286,7 @@ class Store:
 
     def _mark(self, host: _Host, key: Key, change: HostChange, seq: int) -> None:
         host.marks.pop(key, None)
-        host.marks[key] = Latest(change, change.origin, seq, seq, seq, 0)
+        host.marks[key] = Latest(change, change.origin, seq, seq, seq, seq, 0)
 
     # ------------------------------------------------------------ what is known
 

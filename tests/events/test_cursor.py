@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from msgspec.structs import replace
 
 from avirt.errors import RevisionTooOld, SlowSubscriber
 from avirt.events import Filter, Slow, Store, Token, apply
-from avirt.events.cursor import Cursor
-from avirt.model.change import Change, DomainChange, Gap, HostChange, RecordChange, StateChanged
+from avirt.events.cursor import Cursor, Statistics
+from avirt.model.change import (
+    Added,
+    Change,
+    DomainChange,
+    Gap,
+    HostChange,
+    HostLost,
+    Rebooted,
+    RecordChange,
+    Removed,
+    StateChanged,
+    Updated,
+)
 from avirt.model.record import DomainKey, DomainRecord
 from avirt.model.state import DomainState
 
-from .world import World, key
+from .world import World, key, running
 
 HOSTS = ["h0", "h1"]
 NUMBERS = range(1, 6)
@@ -38,7 +52,6 @@ class Reader:
         self.records = records
         self.start = cursor.seq
         self.gaps = 0
-        self.jumped = False
         self.given: list[Change] = []
         self.seq = cursor.seq
         """Of the last change given, or of a gap."""
@@ -52,16 +65,17 @@ class Reader:
                 assert slow is not Slow.DISCONNECT
                 assert item.lost > 0
                 self.gaps += item.lost
-                self.jumped = True
+                if item.reset:
+                    self.seq = 0
                 if slow is Slow.GAP:
                     assert item.seq == self.seq + item.lost or not everything
                     self.seq = item.seq
                 continue
-            if isinstance(item, DomainChange) and item.merged > 1:
-                self.jumped = True
+            if isinstance(item, DomainChange):
+                assert item.merged >= 1
             if slow is not Slow.COALESCE and everything:
                 assert item.seq == self.seq + 1
-            assert item.seq > self.seq or (slow is Slow.COALESCE and self.jumped)
+            assert item.seq > self.seq
             self.seq = item.seq
             self.given.append(item)
 
@@ -147,9 +161,11 @@ class StreamMachine(RuleBasedStateMachine):
         except SlowSubscriber:
             self.open.remove(reader)
             return
+        assert reader.cursor.lag == 0
         if reader.cursor.filter == Filter() and (reader.cursor.slow is Slow.COALESCE or not reader.gaps):
             assert reader.records == self.world.records
-        if not reader.jumped:
+        statistics = reader.cursor.statistics
+        if not statistics.lost and not statistics.coalesced:
             match = reader.cursor.filter.compile()
             expected = self.world.history[reader.start :]
             expected = [change for change in expected if match is None or match(change)]
@@ -193,3 +209,295 @@ class StreamMachine(RuleBasedStateMachine):
 
 TestStream = StreamMachine.TestCase
 TestStream.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
+
+
+# ---------------------------------------------------------------- single cases
+
+
+def store_of(capacity: int, *changes: Change | None) -> Store:
+    store = Store(capacity=capacity, epoch="e")
+    store.publish([change for change in changes if change is not None])
+    return store
+
+
+def everything_of(cursor: Cursor) -> list[Change | Gap]:
+    items: list[Change | Gap] = []
+    while cursor.behind:
+        items += cursor.read(100)
+    return items
+
+
+def test_cursor_at_the_head_has_nothing() -> None:
+    cursor = store_of(8, *World().flips(3)).cursor()
+    assert (cursor.lag, cursor.behind, cursor.read(10), cursor.next()) == (0, False, [], None)
+    assert cursor.statistics == Statistics()
+
+
+def test_cursor_gives_one_by_one_what_it_gives_in_lists() -> None:
+    store = Store(capacity=8)
+    single, lists = store.cursor(), store.cursor()
+    store.publish([*World().flips(5)])
+    assert [single.next() for _ in range(5)] == lists.read(5)
+    assert single.next() is None
+    assert single.statistics == lists.statistics == Statistics(given=5)
+
+
+def test_cursor_one_by_one_stops_at_what_the_filter_refuses() -> None:
+    store = Store(capacity=8)
+    world = World()
+    cursor = store.cursor(filter=Filter(kinds=frozenset({HostChange})))
+    store.publish([*world.flips(1), world.host("h0", "lost")])
+    assert cursor.next() is None
+    assert isinstance(cursor.next(), HostLost)
+
+
+def test_cursor_looks_at_no_more_than_it_may_between_two_turns() -> None:
+    store = Store(capacity=100)
+    cursor = store.cursor(filter=Filter(hosts=frozenset({"elsewhere"})))
+    store.publish([*World().flips(90)])
+    assert cursor.read(10, scan=40) == []
+    assert cursor.lag == 50
+    assert cursor.behind
+    assert everything_of(cursor) == []
+    assert not cursor.behind
+
+
+def test_cursors_do_not_influence_each_other() -> None:
+    store = Store(capacity=8)
+    stuck, slow, fast = store.cursor(), store.cursor(slow=Slow.GAP), store.cursor()
+    given: list[Change | Gap] = []
+    for change in World().flips(50):
+        store.publish([change])
+        given += fast.read(10)
+    assert [item.seq for item in given] == list(range(1, 51))
+    assert (stuck.lag, slow.lag, fast.lag) == (50, 50, 0)
+    assert [item.seq for item in slow.read(3)] == [42, 43, 44]
+    assert (stuck.lag, slow.lag) == (50, 6)
+
+
+def test_cursor_that_falls_behind_with_gap_goes_on_with_the_oldest() -> None:
+    store = Store(capacity=4)
+    cursor = store.cursor(slow=Slow.GAP)
+    world = World()
+    store.publish([*world.flips(2)])
+    cursor.read(2)
+    store.publish([*world.flips(8)])
+    items = cursor.read(100)
+    assert items[0] == Gap(lost=4, since=1002.0, seq=6)
+    assert [item.seq for item in items[1:]] == [7, 8, 9, 10]
+    assert cursor.statistics == Statistics(given=7, lost=4)
+
+
+def test_cursor_that_falls_behind_with_disconnect_says_how_much() -> None:
+    store = Store(capacity=4)
+    cursor = store.cursor(slow=Slow.DISCONNECT)
+    store.publish([*World().flips(10)])
+    with pytest.raises(SlowSubscriber) as caught:
+        cursor.read(100)
+    assert caught.value.lost == 6
+    assert cursor.statistics == Statistics(lost=6)
+
+
+def test_cursor_that_falls_behind_with_coalesce_gets_the_latest_of_each_in_order() -> None:
+    world = World()
+    store = store_of(4, world.add("h0", 1), world.add("h0", 2), world.add("h0", 3))
+    cursor = store.cursor()
+    store.publish([*world.flips(6, number=2), *world.flips(3, number=1)])
+    assert everything_of(cursor) == [
+        StateChanged(
+            host="h0",
+            key=key(2),
+            name="vm2",
+            after=world.records[DomainKey("h0", key(2))],
+            revision=9,
+            observed_at=1009.0,
+            seq=9,
+            merged=1,  # of six the ring holds one
+        ),
+        StateChanged(
+            host="h0",
+            key=key(1),
+            name="vm1",
+            after=world.records[DomainKey("h0", key(1))],
+            revision=12,
+            observed_at=1012.0,
+            seq=12,
+            merged=3,
+        ),
+    ]
+    assert cursor.statistics == Statistics(given=2, coalesced=9)
+    store.publish([*world.flips(1, number=3)])
+    assert [item.seq for item in everything_of(cursor)] == [13]
+
+
+def test_cursor_that_coalesces_counts_what_can_not_be_merged_first() -> None:
+    world = World()
+    store = store_of(4, world.add("h0", 1))
+    cursor = store.cursor()
+    store.publish([world.native("h0", 1), *world.flips(7)])
+    gap, merged = everything_of(cursor)
+    assert gap == Gap(lost=8, since=1001.0, seq=9)
+    assert isinstance(merged, StateChanged)
+    assert merged.merged == 4
+
+
+@pytest.mark.parametrize(
+    ("filter", "gap"),
+    [
+        (Filter(), True),
+        (Filter(hosts=frozenset({"h0"})), True),
+        (Filter(hosts=frozenset({"h1"})), False),
+        (Filter(kinds=frozenset({StateChanged})), False),
+        (Filter(kinds=frozenset({HostChange})), True),
+        (Filter(kinds=frozenset({Rebooted}), hosts=frozenset({"h1"})), True),
+    ],
+)
+def test_cursor_that_coalesces_has_a_gap_only_if_it_may_have_lost_what_it_wants(filter: Filter, gap: bool) -> None:
+    world = World()
+    store = store_of(4, world.add("h0", 1), world.add("h1", 1))
+    cursor = store.cursor(filter=filter)
+    store.publish([world.native("h0", 1), *world.flips(7), *world.flips(1, host="h1")])
+    items = everything_of(cursor)
+    assert any(isinstance(item, Gap) for item in items) is gap
+
+
+def test_cursor_that_coalesces_says_what_was_removed_since() -> None:
+    world = World()
+    store = store_of(3, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor(filter=Filter(kinds=frozenset({RecordChange})))
+    store.publish([c for c in [world.remove("h0", 1), world.add("h0", 3), world.remove("h0", 3)] if c])
+    store.publish([*world.flips(5, number=2)])
+    removed, changed = everything_of(cursor)
+    assert isinstance(removed, Removed)
+    assert (removed.key, removed.name, removed.before, removed.seq) == (key(1), "vm1", None, 3)
+    assert isinstance(changed, StateChanged)
+
+
+def test_cursor_that_coalesces_says_that_a_domain_is_gone_that_came_back_in_between() -> None:
+    world = World()
+    store = store_of(3, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor()
+    store.publish([c for c in [world.remove("h0", 1), world.add("h0", 1), world.remove("h0", 1)] if c])
+    store.publish([*world.flips(5, number=2)])
+    assert [type(item) for item in everything_of(cursor)] == [Removed, StateChanged]
+
+
+def test_cursor_that_coalesces_calls_a_domain_added_that_came_back() -> None:
+    world = World()
+    store = store_of(2, world.add("h0", 1))
+    cursor = store.cursor()
+    store.publish([c for c in [world.remove("h0", 1), world.add("h0", 1)] if c])
+    store.publish([*world.flips(1)])
+    assert [(type(c), c.merged) for c in everything_of(cursor) if isinstance(c, RecordChange)] == [(Added, 2)]
+
+
+def test_cursor_that_coalesces_keeps_the_same_name_with_a_new_uuid_apart() -> None:
+    world = World()
+    store = store_of(2, world.add("h0", 1))
+    cursor = store.cursor()
+    new = replace(running("h0", 2), name="vm1")
+    removed = world.remove("h0", 1)
+    assert removed is not None
+    store.publish([removed, Added(host="h0", key=new.key, name="vm1", after=new, revision=3)])
+    store.publish([Updated(host="h0", key=new.key, name="vm1", before=new, after=new, revision=4)])
+    first, second = everything_of(cursor)
+    assert isinstance(first, Removed)
+    assert isinstance(second, Added)
+    assert (first.name, first.key, second.name, second.key) == ("vm1", key(1), "vm1", key(2))
+    assert second.merged == 2
+
+
+def test_cursor_that_coalesces_learns_that_the_host_was_replaced_and_how_it_stands() -> None:
+    world = World()
+    store = store_of(2, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor()
+    records = dict(world.records)
+    store.publish([c for c in [world.remove("h0", 1), world.host("h0", "lost"), world.host("h0", "replaced")] if c])
+    store.publish([c for c in [world.host("h0", "connected"), world.add("h0", 2), world.host("h0", "resynced")] if c])
+    items = everything_of(cursor)
+    assert [type(item).__name__ for item in items] == ["Gap", "HostReplaced", "Added", "HostResynced"]
+    for item in items:
+        apply(records, item)
+    assert records == world.records
+
+
+def test_cursor_from_before_what_is_remembered_of_removals_starts_all_over() -> None:
+    world = World()
+    store = store_of(2, *[world.add("h0", number) for number in range(1, 8)])
+    cursor = store.cursor(filter=Filter(kinds=frozenset({StateChanged, Added})))
+    records = dict(world.records)
+    for number in range(1, 6):
+        store.publish([c for c in [world.remove("h0", number)] if c])
+    items = everything_of(cursor)
+    assert items[0] == Gap(lost=5, since=1007.0, seq=12, reset=True)
+    assert [type(item) for item in items[1:]] == [Added, Added]
+    for item in items:
+        apply(records, item)
+    assert records == world.records
+
+
+def test_cursor_whose_list_is_taken_away_asks_again_and_ends_with_the_view() -> None:
+    world = World()
+    numbers = range(1, 8)
+    store = store_of(7, *[world.add("h0", number) for number in numbers])
+    slow, other = store.cursor(), store.cursor()
+    records = dict(world.records)
+    for number in numbers:
+        store.publish([*world.flips(2, number=number)])
+    for item in slow.read(3):
+        apply(records, item)
+    other.read(1)  # its list takes the room of the other's
+    store.publish([c for c in [world.remove("h0", 1), world.native("h0", 2), world.remove("h0", 7)] if c])
+    items = everything_of(slow)
+    assert items[0] == Gap(lost=3, since=1007.0, seq=24)
+    assert [item.seq for item in items[1:]] == [15, 17, 19, 22, 24]
+    for item in items:
+        apply(records, item)
+    assert records == world.records
+
+
+def test_cursor_made_when_the_ring_is_empty_dates_its_gap_from_nothing() -> None:
+    store = Store(capacity=2)
+    cursor = store.cursor(slow=Slow.GAP)
+    store.publish([*World().flips(3)])
+    assert cursor.read(1) == [Gap(lost=1, since=0.0, seq=1)]
+
+
+@given(
+    capacity=st.integers(1, 12),
+    before=st.integers(0, 8),
+    steps=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["add", "remove", "state", "update"])), max_size=40),
+)
+def test_cursor_that_coalesces_at_once_counts_exactly_what_the_ring_holds(
+    capacity: int, before: int, steps: list[tuple[int, str]]
+) -> None:
+    """`merged` is the number of the domain's changes in the ring, and what is given is the shortest that will do."""
+    world = World()
+    store = store_of(capacity, *[world.add("h0", 1 + number % 4) for number in range(before)])
+    cursor = store.cursor()
+    had = dict(world.records)
+    for number, what in steps:
+        change = (
+            world.add("h0", number)
+            if what == "add"
+            else world.remove("h0", number)
+            if what == "remove"
+            else world.change("h0", number, what)
+        )
+        store.publish([] if change is None else [change])
+    behind = cursor.seq + 1 < store.oldest
+    kept = [c for c in store.window.slice(store.oldest, capacity) if isinstance(c, RecordChange)]
+    items = everything_of(cursor)
+    reset = any(isinstance(item, Gap) for item in items)
+    if behind:
+        for item in items:
+            if isinstance(item, RecordChange):
+                assert item.merged == max(1, sum(c.key == item.key for c in kept))
+        given = [item.key for item in items if isinstance(item, RecordChange)]
+        assert len(given) == len(set(given))
+        gone = {domain.key for domain in had} - {domain.key for domain in world.records}
+        removed = {item.key for item in items if isinstance(item, Removed)}
+        assert removed == (set() if reset else gone)
+    for item in items:
+        apply(had, item)
+    assert had == world.records
