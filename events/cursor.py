@@ -167,8 +167,6 @@ class Cursor:
             elif self.seq >= window.head:
                 break
             elif self.seq + 1 < window.oldest:
-                if out and self.slow is Slow.DISCONNECT:
-                    break
                 self._fall_behind(out)
                 count = 1
             else:

@@ -247,9 +247,8 @@ class Store:
         """A domain's change has left the ring."""
         host = self._hosts.get(change.host)
         if host is not None and change.seq > host.cleared:
-            latest = host.domains.get(change.key) or host.tombs.get(change.key)
-            if latest is not None:
-                latest.kept -= 1
+            latest = host.domains.get(change.key) or host.tombs[change.key]
+            latest.kept -= 1
 
     def _host_change(self, host: _Host, change: Change, seq: int) -> None:
         """A host's own change: its status follows."""

@@ -344,6 +344,14 @@ def test_subscribe_takes_snapshot_and_place_in_one_step() -> None:
     assert [change.seq for change in subscription.read_nowait(9) if not isinstance(change, Gap)] == [3, 4]
 
 
+def test_store_knows_by_host_since_when_nothing_came_that_can_not_be_merged() -> None:
+    world = World()
+    store = made(100, world.native("h0", 1), world.add("h0", 1), world.add("h1", 1))
+    assert store.others_since(0, Filter())
+    assert not store.others_since(1, Filter())
+    assert not store.others_since(0, Filter(hosts=frozenset({"h1"})))
+
+
 # ---------------------------------------------------------------- memory
 
 

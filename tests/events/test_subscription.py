@@ -122,7 +122,6 @@ async def test_subscription_whose_batches_are_left_half_way_goes_on_one_by_one()
         assert seqs(batch) == [1, 2]
         break
     assert seqs(await take(subscription, 1)) == [3]
-    gc.collect()
 
 
 async def test_subscription_that_has_always_something_to_give_lets_others_run() -> None:
@@ -295,7 +294,7 @@ async def test_subscription_lives_across_a_yield() -> None:
     await generator.aclose()  # type: ignore[attr-defined]
 
 
-async def test_subscription_dropped_without_closing_leaves_nothing() -> None:
+def test_subscription_dropped_without_closing_leaves_nothing() -> None:
     store = Store()
     for _ in range(10):
         store.subscribe()
