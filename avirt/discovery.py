@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from avirt.drivers.libvirt.sockets import Found, Surroundings, find_hypervisors
@@ -13,11 +13,15 @@ from avirt.uri import URI
 __all__ = ["Found", "default_uri", "discover"]
 
 
-def discover(environ: Mapping[str, str] | None = None, uid: int | None = None) -> list[Found]:
+def discover(
+    environ: Mapping[str, str] | None = None,
+    uid: int | None = None,
+    exists: Callable[[str], bool] = lambda path: Path(path).exists(),
+) -> list[Found]:
     """The hypervisors found here, the default first: AVIRT_URI, then LIBVIRT_DEFAULT_URI, then libvirt's sockets.
 
     Args:
-        environ, uid: instead of this process's own.
+        environ, uid, exists: instead of this process's own environment, and this machine's files.
 
     Raises:
         InvalidURI: what the environment names is malformed.
@@ -26,18 +30,22 @@ def discover(environ: Mapping[str, str] | None = None, uid: int | None = None) -
         Surroundings(
             environ=os.environ if environ is None else environ,
             uid=os.getuid() if uid is None else uid,
-            exists=lambda path: Path(path).exists(),
+            exists=exists,
         )
     )
 
 
-def default_uri(environ: Mapping[str, str] | None = None, uid: int | None = None) -> URI:
+def default_uri(
+    environ: Mapping[str, str] | None = None,
+    uid: int | None = None,
+    exists: Callable[[str], bool] = lambda path: Path(path).exists(),
+) -> URI:
     """The hypervisor that is meant when none is named.
 
     Raises:
         CannotConnect: there is none.
     """
-    found = discover(environ, uid)
+    found = discover(environ, uid, exists)
     if not found:
         raise CannotConnect(
             "no hypervisor was found on this machine",
