@@ -178,7 +178,11 @@ async def test_engine_a_failed_read_makes_the_record_stale_and_is_tried_again(au
             script.fail_probe = None
             await anyio.sleep(FAILED_READ_PAUSE + 1)
             assert host.view[A].certainty is Certainty.LIVE
-            assert [change.after.certainty for change in changes.read_nowait() if isinstance(change, Updated)] == [
+            assert [
+                change.after.certainty
+                for change in changes.read_nowait()
+                if isinstance(change, Updated) and change.after is not None
+            ] == [
                 Certainty.STALE,
                 Certainty.LIVE,
             ]
@@ -276,11 +280,11 @@ async def test_engine_lost_links_are_retried_with_growing_pauses(autojump_clock:
         script.lost.set()
         await anyio.sleep(600)
         assert 20 <= script.opened <= 120
-        assert host.status.state in (HostState.LOST, HostState.CONNECTING)
+        assert host.status.state is not HostState.LIVE
         assert host.status.why == "down"
         script.refuse = None
         await anyio.sleep(31)
-        assert host.status.state is HostState.LIVE
+        assert host.status.synced
 
 
 @pytest.mark.trio
@@ -330,8 +334,10 @@ async def test_engine_a_bug_in_a_driver_is_one_internal_error() -> None:
 async def test_engine_a_reader_of_native_items_that_is_slow_is_told_what_it_missed() -> None:
     script = Script(A)
     async with running(script) as host, host.native_items() as items:
-        for _ in range(TAP_SIZE + 5):
+        for number in range(TAP_SIZE + 5):
             script.tell(A, RUNNING, Signal.RESUMED)
+            if number % 100 == 0:
+                await anyio.lowlevel.checkpoint()
         for _ in range(TAP_SIZE):
             assert isinstance(await anext(items), Seen)
         script.tell(A, SHUTOFF, Signal.STOPPED)
