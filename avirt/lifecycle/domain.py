@@ -18,6 +18,7 @@ from avirt.lifecycle.rules import (
     booted_beats_unpaused,
     is_active,
     is_other_incarnation,
+    is_other_run,
     is_rebooted,
     is_told_twice,
     is_too_old,
@@ -44,6 +45,9 @@ RENAME_HALVES: Final = 2.0
 REREAD_AFTER: Final = (0.2, 0.5, 1.0, 2.0)
 """libvirt says RUNNING for over a second after an emulator was killed (reference/libvirt-wire.md §10)."""
 BELIEVED_AFTER: Final = REREAD_AFTER[-1]
+AHEAD: Final = 4
+AHEAD_FOR: Final = 2.0
+"""An event that is told at all comes within so many seconds after a read has shown what it tells."""
 REBOOT_PAIR: Final = 30.0
 """A stop that belongs to a reboot is followed by its start within so many seconds."""
 
@@ -71,12 +75,11 @@ def _on_state(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     before = entry.record
     status = normalise(seen, before) if seen.status is not None or seen.active is False else None
     active = status is None or is_active(status.state, seen, before)
-    if entry.ahead:
-        if _is_shown_already(entry, seen, before, active):
-            ledger.probe(seen.key)
-            return
-        entry.ahead = False
+    if _is_late(ledger, entry, seen.id, active):
+        ledger.probe(seen.key)
+        return
     if active:
+        entry.told_id = seen.id
         entry.ended_at = None
         if (
             before is not None
@@ -102,14 +105,6 @@ def _on_state(ledger: Ledger, entry: Entry, seen: Observation) -> None:
         _stop(ledger, entry, before, seen, status)
 
 
-def _is_shown_already(entry: Entry, seen: Observation, before: DomainRecord | None, active: bool) -> bool:
-    """Whether a read was faster: the event is of an incarnation whose end is shown already."""
-    if active:
-        return seen.id is not None and seen.id == entry.ahead_id
-    entry.ahead = False
-    return before is None or before.active
-
-
 def _is_opened_paused(before: DomainRecord) -> bool:
     return before.active and before.state == DomainState.PAUSED
 
@@ -118,6 +113,8 @@ def _go_on(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation
     """An event of a domain that is active, or becomes so."""
     origin = Origin.EVENT
     step = legality(before.state if before.active else DomainState.SHUTOFF, status.state)
+    if step is Legality.STOPPED_MISSING and seen.id is not None and seen.id == before.id:
+        step = Legality.ILLEGAL  # the same incarnation: it was not stopped
     if step is Legality.STARTED_MISSING:
         before = _fill(ledger, entry, before, _UP)
     elif step is Legality.STOPPED_MISSING:
@@ -147,9 +144,9 @@ def _stop(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation,
 
 def _come_into_sight(ledger: Ledger, entry: Entry, seen: Observation, status: NormalState, active: bool) -> None:
     """The event of a domain that is not shown. The end of one that was removed, or is transient, shows nothing."""
-    if seen.name is None:
+    if seen.name is None or ledger.now.monotonic < entry.undefined_by:
         return
-    if not active and (
+    if seen.signal is Signal.STOPPED and (
         entry.removed or (seen.persistent if seen.persistent is not None else entry.persistent) is False
     ):
         return
@@ -167,22 +164,19 @@ def _on_defined(ledger: Ledger, entry: Entry, seen: Observation) -> None:
         status = normalise(seen, None)
         if status is None and ledger.synced and not entry.started:
             status = _OFF  # all that are active are known
-        if status is not None and seen.name is not None:
-            ledger.add(
-                entry,
-                _first_record(ledger, entry, seen, status, is_active(status.state, seen, None)),
-                Origin.EVENT,
-            )
+        if status is not None:
+            _come_into_sight(ledger, entry, seen, status, is_active(status.state, seen, None))
     ledger.probe(seen.key)
 
 
 def _on_undefined(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     before = entry.record
+    entry.undefined_by = 0.0
     if before is None:
         entry.persistent = False
     elif before.active or entry.started:
         _settle(ledger, entry, before, seen, None, origin=Origin.EVENT)
-    elif entry.ahead:
+    elif entry.ahead and ledger.now.monotonic < entry.ahead_until:
         pass  # a read was faster than the events: this one may be older than what is shown
     else:
         ledger.remove(entry, before, Origin.EVENT)
@@ -203,7 +197,7 @@ def _on_renamed(ledger: Ledger, entry: Entry, seen: Observation) -> None:
 
 def _on_rebooted(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     before = entry.record
-    if before is not None and not (entry.ahead and seen.id == entry.ahead_id):
+    if before is not None and not _is_late(ledger, entry, seen.id, active=True):
         if not before.active:
             before = _fill(ledger, entry, before, _UP)
         id = runtime_id(seen, before)
@@ -258,6 +252,11 @@ def read(ledger: Ledger, entry: Entry, seen: Observation, asked: int, origin: Or
     ghost = active and (before is None or not before.active) and _is_ghost(ledger, entry, seen)
     if not ghost:
         entry.started = False
+        if active and (before is None or not before.active):
+            _await_start(ledger, entry, seen.id)
+        elif active and before is not None and is_other_run(seen, before):
+            _await_end(ledger, entry, before.id)
+            _await_start(ledger, entry, seen.id)
     if before is None:
         if not ghost:
             ledger.add(entry, _first_record(ledger, entry, seen, status, active), origin)
@@ -266,8 +265,8 @@ def read(ledger: Ledger, entry: Entry, seen: Observation, asked: int, origin: Or
         status = None
     now = ledger.now.monotonic
     rebooted = status is not None and is_rebooted(entry, seen, before, status.state, now)
-    if ledger.synced and before.active and status is not None and (rebooted or not active):
-        _run_ahead(entry, before)
+    if before.active and not active:
+        _await_end(ledger, entry, before.id)
     if rebooted:
         _note_reboot(entry, runtime_id(seen, before), now)
         _settle(ledger, entry, before, seen, status, origin=Origin.INFERRED, kind=Rebooted, name=seen.name)
@@ -287,9 +286,10 @@ def gone(ledger: Ledger, entry: Entry, key: Key, asked: int, origin: Origin) -> 
     if before is None:
         return
     if before.active:
-        if ledger.synced:
-            _run_ahead(entry, before)
+        _await_end(ledger, entry, before.id)
         before = _fill(ledger, entry, before, _OFF)
+    if before.persistent:
+        entry.undefined_by = ledger.now.monotonic + AHEAD_FOR
     ledger.remove(entry, before, origin)
 
 
@@ -329,10 +329,40 @@ def _read_without_state(ledger: Ledger, entry: Entry, seen: Observation, origin:
         _reread_later(ledger, entry, seen.key, 0)
 
 
-def _run_ahead(entry: Entry, before: DomainRecord) -> None:
-    """A read shows the end of an incarnation before an event has told it."""
-    entry.ahead = True
-    entry.ahead_id = before.id
+def _await_start(ledger: Ledger, entry: Entry, id: int | None) -> None:
+    """A read shows a start that no event has told yet; the first listing needs no event."""
+    if ledger.synced and id is not None and id != entry.told_id:
+        entry.awaited = id
+        entry.ahead_until = ledger.now.monotonic + AHEAD_FOR
+
+
+def _await_end(ledger: Ledger, entry: Entry, id: int | None) -> None:
+    """A read shows the end of an incarnation that no event has told yet."""
+    entry.awaited = None
+    if ledger.synced:
+        entry.ahead = (*entry.ahead, id)[-AHEAD:]
+        entry.ahead_until = ledger.now.monotonic + AHEAD_FOR
+
+
+def _is_late(ledger: Ledger, entry: Entry, id: int | None, active: bool) -> bool:
+    """Whether reads were faster: the event is of an incarnation that is known to be over. `id`: of the event."""
+    if entry.awaited is None and not entry.ahead:
+        return False
+    if ledger.now.monotonic >= entry.ahead_until:
+        entry.awaited, entry.ahead = None, ()
+        return False
+    if entry.awaited is not None:
+        if active and id in (None, entry.awaited):
+            entry.awaited, entry.ahead = None, ()
+            return False
+        return True
+    if not active:
+        entry.ahead = entry.ahead[1:]
+        return False
+    if id is not None and id in entry.ahead:
+        return True
+    entry.ahead = ()
+    return False
 
 
 def _is_ghost(ledger: Ledger, entry: Entry, seen: Observation) -> bool:
@@ -521,7 +551,8 @@ def _settle(
         certainty = Certainty.LIVE
     if active:
         known = before if before.active else None
-        id = runtime_id(seen, known)
+        # what says nothing of the state, and was made some time ago, may carry an older id
+        id = known.id if status is None and kind is None and known and known.id is not None else runtime_id(seen, known)
         marker = seen.marker if seen.marker is not None or known is None else known.marker
     else:
         id = marker = None

@@ -26,6 +26,7 @@ __all__ = [
     "booted_beats_unpaused",
     "is_active",
     "is_other_incarnation",
+    "is_other_run",
     "is_rebooted",
     "is_told_twice",
     "is_too_old",
@@ -53,7 +54,11 @@ class Entry:
         held, held_until: a transition that ends by an event or in time, not by a read of the same state.
         started: a start was told without a state: it is active, but not shown so yet.
         persistent: told before there was a record.
-        ahead, ahead_id: a read showed the end of an incarnation (of that runtime id) before an event told it.
+        told_id: the runtime id in the last event of an active domain.
+        awaited: runtime id of an incarnation that a read showed before an event told its start.
+        ahead: runtime ids of incarnations whose end a read showed before an event told it.
+        ahead_until: monotonic; until when those events are waited for.
+        undefined_by: monotonic; a read showed that it is gone, and until then an event may still tell so.
         ended_at, ended_id: monotonic; when an event told the end of an incarnation, and of which.
         rebooted_at, rebooted_id: monotonic; when it rebooted last, and with which runtime id.
         marker_due: a reboot was told without its new marker.
@@ -64,7 +69,8 @@ class Entry:
 
     __slots__ = (
         "ahead",
-        "ahead_id",
+        "ahead_until",
+        "awaited",
         "ended_at",
         "ended_id",
         "held",
@@ -81,6 +87,8 @@ class Entry:
         "reread_at",
         "rereads",
         "started",
+        "told_id",
+        "undefined_by",
         "unsure",
         "vacant_since",
     )
@@ -99,8 +107,11 @@ class Entry:
         self.last_read = 0
         self.started = False
         self.persistent: bool | None = None
-        self.ahead = False
-        self.ahead_id: int | None = None
+        self.ahead: tuple[int | None, ...] = ()
+        self.ahead_until = 0.0
+        self.awaited: int | None = None
+        self.told_id: int | None = None
+        self.undefined_by = 0.0
         self.ended_at: float | None = None
         self.ended_id: int | None = None
         self.rebooted_at: float | None = None
@@ -177,10 +188,15 @@ def runtime_id(observation: Observation, before: DomainRecord | None) -> int | N
     return before.id if before is not None else None
 
 
+def is_other_run(observation: Observation, before: DomainRecord) -> bool:
+    """Whether an active domain has another runtime id than the one that is known."""
+    told = observation.id
+    return told is not None and told >= 0 and before.id is not None and told != before.id
+
+
 def is_other_incarnation(observation: Observation, before: DomainRecord) -> bool:
     """Whether an event of an active domain speaks of another boot than the one that is known."""
-    told = observation.id
-    if told is not None and told >= 0 and before.id is not None and told != before.id:
+    if is_other_run(observation, before):
         return True
     return observation.marker is not None and before.marker is not None and observation.marker != before.marker
 

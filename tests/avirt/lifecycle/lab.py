@@ -229,13 +229,14 @@ class Lab:
         listing = Listing(Scope.ALL, complete, self.count if asked is None else asked, items)
         return [change for part in slices(listing, size) for change in self.step(part)]
 
-    def accepted(self, transition: Transition | None, within: float | None = None) -> list[Change]:
-        return self.step(Accepted(KEY, transition, None if within is None else self.time + within))
+    def accepted(self, transition: Transition | None, within: float | None = None, *, key: Key = KEY) -> list[Change]:
+        return self.step(Accepted(key, transition, None if within is None else self.time + within))
 
     def have(self, status: NormalState, *, id: int | None = None, persistent: bool | None = True) -> None:
-        """The domain is shown so."""
+        """The domain is shown so, and has been for a while."""
         self.count += 1
         self.read(status, id=id, persistent=persistent)
+        self.time += 60
         self.all.clear()
 
     # ------------------------------------------------------------ what holds after every step
