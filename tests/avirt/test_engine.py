@@ -343,7 +343,7 @@ async def test_engine_a_reader_of_native_items_that_is_slow_is_told_what_it_miss
         script.tell(A, SHUTOFF, Signal.STOPPED)
         missed = await anext(items)
         assert isinstance(missed, Overrun)
-        assert missed.why.startswith("5 ")
+        assert int(missed.why.split()[0]) >= 5  # and a probe, if one came in between
 
 
 @pytest.mark.anyio
