@@ -166,7 +166,7 @@ def record(recorder: Recorder, name: str) -> str:
         domain_scene(recorder, dom)
     attempt(Proc.CONNECT_LIST_ALL_NETWORKS, 1, 0)
     attempt(Proc.CONNECT_LIST_ALL_STORAGE_POOLS, 1, 0)
-    attempt(Proc.CONNECT_LIST_ALL_NODE_DEVICES, 1, 0)
+    attempt(Proc.CONNECT_LIST_ALL_NODE_DEVICES, 1, 1)  # "computer" only: the rest would tell of the machine
     attempt(Proc.DOMAIN_LOOKUP_BY_NAME, "nobody")
     attempt(Procedure("no_such_procedure", Proc.CONNECT_OPEN.program, 9999))
     call(Proc.CONNECT_CLOSE)

@@ -156,7 +156,7 @@ class Connection:
         self._arrives: dict[tuple[int, int], tuple[MessageType, MessageStatus]] = {k: k for k in _ARRIVES[role]}
         self._leaves = frozenset(_ARRIVES[_PEER[role]])
         self._buffer = bytearray()
-        self._wanted = HEADER_SIZE
+        self._wanted = 0  # so many bytes must be here before it is worth looking again
         self._fds: list[int] = []
         self._pong_owed = False
         self._error: RemoteProtocolError | None = None
@@ -221,7 +221,9 @@ class Connection:
             (length,) = _COUNT.unpack_from(data, position)
             if not HEADER_SIZE <= length <= limit:
                 self._fail(_bad_length(length, limit), messages)
-        self._wanted = HEADER_SIZE
+            self._wanted = HEADER_SIZE
+        else:
+            self._wanted = _COUNT.size
         return position
 
     def _fd_count(self, data: bytes, start: int, stop: int, messages: list[Message]) -> int:

@@ -117,6 +117,11 @@ def nul(field: str) -> LocalProtocolError:
     return LocalProtocolError(f"{field}: a string may not contain a NUL character")
 
 
+def _tuple(parts: Sequence[str]) -> str:
+    """The source of a tuple."""
+    return f"({', '.join(parts)}{',' if parts else ''})"
+
+
 class _Writer:
     """Lines of source, variables that are used once, and the objects they refer to."""
 
@@ -207,7 +212,7 @@ class _Unpacker(_Writer):
         parts = [value for name, layout in named[2] for value in self.values(layout, f"{field}.{name}")]
         if (make := self.compiler.classes.get(named[1])) is not None:
             return f"{self.bind('C', make)}({', '.join(parts)})"
-        return f"({', '.join(parts)},)"
+        return _tuple(parts)
 
     def opaque(self, size: int) -> str:
         """Opaque data of fixed size, with its padding."""
@@ -275,7 +280,7 @@ class _Unpacker(_Writer):
             self.depth += 1
             values = self.values(layout, field)
             self.settle()
-            self.line(f"{items}.append({values[0] if len(values) == 1 else '(' + ', '.join(values) + ')'})")
+            self.line(f"{items}.append({values[0] if len(values) == 1 else _tuple(values)})")
             self.depth -= 1
             self.line(f"{name} = tuple({items})")
         return name
@@ -317,7 +322,7 @@ class _Packer(_Writer):
         """All parts as one expression; begins anew."""
         self.flush()
         parts, self.parts = self.parts, []
-        return parts[0] if len(parts) == 1 else f"b''.join(({', '.join(parts)}{',' if parts else ''}))"
+        return parts[0] if len(parts) == 1 else f"b''.join({_tuple(parts)})"
 
     def block(self, layout: Layout, values: Sequence[str], field: str) -> str:
         """Pack a layout apart from what is around it; answers the expression."""
@@ -354,7 +359,7 @@ class _Packer(_Writer):
             expressions = [f"{value}.{name}" for name in names]
         else:
             expressions = [self.new("x") for _ in names]
-            self.line(f"{', '.join(expressions)}, = {value}")
+            self.line(f"{_tuple(expressions)} = {value}")
         self.fields(named, expressions, field)
 
     def fields(self, named: Resolved, expressions: Sequence[str], field: str) -> None:
@@ -568,7 +573,7 @@ class Compiler:
         else:
             values = writer.values(name, name)
         writer.settle()
-        result = values[0] if len(values) == 1 else f"({', '.join(values)})"
+        result = values[0] if len(values) == 1 else _tuple(values)
         writer.line(f"if o != len(b): raise leftover({name!r}, o, len(b))")
         writer.line(f"return {result}")
         writer.scope["Errors"] = struct.error
