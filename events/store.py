@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import force_setattr, replace
@@ -17,39 +17,23 @@ from msgspec.structs import force_setattr, replace
 from avirt.errors import InvalidArgument, RevisionTooOld
 from avirt.events.cursor import Cursor, Walk
 from avirt.events.filters import EVERYTHING, Filter
-from avirt.events.policies import Latest, Slow, TooOld, What
-from avirt.events.records import Records
+from avirt.events.hosts import KnownHost
+from avirt.events.policies import Latest, Slow, TooOld
 from avirt.events.token import Token, is_epoch
 from avirt.events.window import Window
-from avirt.model.change import (
-    Change,
-    Gap,
-    HostChange,
-    HostConnected,
-    HostLost,
-    HostReplaced,
-    HostResynced,
-    Rebooted,
-    RecordChange,
-    StateChanged,
-)
-from avirt.model.record import Certainty, DomainKey, DomainRecord, HostState, HostStatus, Key
+from avirt.model.change import Change, Gap, HostReplaced, RecordChange
+from avirt.model.record import DomainKey, DomainRecord, HostStatus, Key
 
 if TYPE_CHECKING:
     from avirt.events.notifier import Notifier
     from avirt.events.subscription import Subscription
 
-__all__ = ["CAPACITY", "Snapshot", "Store", "apply"]
+__all__ = ["CAPACITY", "Sizes", "Snapshot", "Store", "apply"]
 
 CAPACITY: Final = 200_000
 """About 86 MB of changes when the ring is full: minutes of a storm on a thousand hosts."""
 
 _NOTHING: Final[Mapping[Key, DomainRecord]] = MappingProxyType({})
-W = TypeVar("W", bound=What)
-
-# a domain's key is 16 bytes: these are a host's own places
-_LINK: Final = Key(b"link")
-_REPLACED: Final = Key(b"replaced")
 
 
 def apply(records: MutableMapping[DomainKey, DomainRecord], change: Change | Gap) -> None:
@@ -66,13 +50,6 @@ def apply(records: MutableMapping[DomainKey, DomainRecord], change: Change | Gap
         records.clear()
 
 
-def _later(latest: dict[Key, Latest[W]], after: int) -> list[Latest[What]]:
-    """All of them if any came after `after`; what came before is cut off elsewhere."""
-    if latest and next(reversed(latest.values())).seq > after:
-        return [*latest.values()]
-    return []
-
-
 class Snapshot(msgspec.Struct, frozen=True):
     """The view at one moment."""
 
@@ -80,42 +57,20 @@ class Snapshot(msgspec.Struct, frozen=True):
     hosts: Mapping[str, HostStatus]
 
 
-class _Host:
-    """What is known of one host. All three dicts are in order of seq: what changes goes to the end."""
+class Sizes(msgspec.Struct, frozen=True):
+    """How much a store holds.
 
-    __slots__ = (
-        "cleared",
-        "connected",
-        "domains",
-        "lost_at",
-        "lost_why",
-        "marks",
-        "others",
-        "records",
-        "revision",
-        "status",
-        "tombs",
-    )
+    Attributes:
+        changes: in the ring.
+        domains: records.
+        removed: domains that are gone and remembered, for readers that are behind.
+        waiting: entries of the lists that readers are catching up with.
+    """
 
-    def __init__(self, status: HostStatus, *, cleared: int = 0) -> None:
-        self.status = status
-        self.revision = status.revision
-        self.domains: dict[Key, Latest[DomainRecord]] = {}
-        self.tombs: dict[Key, Latest[RecordChange]] = {}
-        self.marks: dict[Key, Latest[HostChange]] = {}
-        self.records = Records(self.domains)
-        self.others = 0  # seq of the last change that can't be merged
-        self.cleared = cleared  # changes up to this seq are those of another host
-        self.connected = 0  # seq of the last HostConnected
-        # wall clock and reason of a loss that was not yet made good by a complete listing
-        self.lost_at: float | None = None
-        self.lost_why = ""
-
-    def current(self) -> HostStatus:
-        """The status, with the revision."""
-        if self.status.revision != self.revision:
-            self.status = replace(self.status, revision=self.revision)
-        return self.status
+    changes: int
+    domains: int
+    removed: int
+    waiting: int
 
 
 class Store:
@@ -141,8 +96,8 @@ class Store:
         self.window = Window(capacity)
         self.horizon = 0
         """Removals up to this seq may be forgotten."""
-        self._hosts: dict[str, _Host] = {}
-        self._tombs: deque[tuple[_Host, Key, Latest[RecordChange]]] = deque()
+        self._hosts: dict[str, KnownHost] = {}
+        self._tombs: deque[tuple[KnownHost, Key, Latest[RecordChange]]] = deque()
         self._walks: deque[Walk] = deque()
         self._notifier: Notifier | None = None
 
@@ -173,17 +128,20 @@ class Store:
                 force_setattr(change, "seq", seq)
             pruned = window.append(change)
             if pruned is not None and isinstance(pruned, RecordChange):
-                self._prune(pruned)
+                known = hosts.get(pruned.host)
+                if known is not None:
+                    known.prune(pruned)
             host = hosts.get(change.host)
             if host is None:
                 host = self._open(HostStatus(name=change.host), seq - 1)
             if change.revision:
                 host.revision = change.revision
             if isinstance(change, RecordChange):
-                self._keep(host, change, seq)
+                tomb = host.keep(change, seq)
+                if tomb is not None:
+                    self._bury(host, change.key, tomb)
             else:
-                host.others = seq
-                self._host_change(host, change, seq)
+                host.follow(change, seq)
         if changes and self.wake is not None:
             self.wake()
 
@@ -206,86 +164,19 @@ class Store:
         if self.wake is not None:
             self.wake()
 
-    def _open(self, status: HostStatus, head: int) -> _Host:
+    def _open(self, status: HostStatus, head: int) -> KnownHost:
         # changes of an earlier host of that name may still be in the ring
-        host = self._hosts[status.name] = _Host(status, cleared=head)
+        host = self._hosts[status.name] = KnownHost(status, cleared=head)
         return host
 
-    def _keep(self, host: _Host, change: RecordChange, seq: int) -> None:
-        """One domain's change: its record, and its place among the latest."""
-        key = change.key
-        domains = host.domains
-        old = domains.pop(key, None)
-        after = change.after
-        if after is None:
-            self._bury(host, change, seq, old)
-        elif old is not None:
-            moved = seq if isinstance(change, StateChanged | Rebooted) else old.moved
-            domains[key] = Latest(after, change.origin, seq, old.born, old.added, moved, old.kept + 1)
-        else:
-            tomb = host.tombs.pop(key, None)
-            born, kept = (seq, 0) if tomb is None else (tomb.born, tomb.kept)
-            domains[key] = Latest(after, change.origin, seq, born, seq, seq, kept + 1)
-
-    def _bury(self, host: _Host, change: RecordChange, seq: int, old: Latest[What] | None) -> None:
-        """Keep a memory of a removed domain, and the memory of them bounded."""
-        key = change.key
-        if old is None:
-            old = host.tombs.pop(key, None)
-        bare = replace(change, before=None)
-        born, kept = (seq, 0) if old is None else (old.born, old.kept)
-        tomb = Latest(bare, change.origin, seq, born, seq, seq, kept + 1)
-        host.tombs[key] = tomb
+    def _bury(self, host: KnownHost, key: Key, tomb: Latest[RecordChange]) -> None:
+        """Keep the memory of removed domains bounded."""
         self._tombs.append((host, key, tomb))
         if len(self._tombs) > self.window.capacity:
             host, key, tomb = self._tombs.popleft()
             if host.tombs.get(key) is tomb:
                 del host.tombs[key]
                 self.horizon = tomb.seq
-
-    def _prune(self, change: RecordChange) -> None:
-        """A domain's change has left the ring."""
-        host = self._hosts.get(change.host)
-        if host is not None and change.seq > host.cleared:
-            latest = host.domains.get(change.key) or host.tombs[change.key]
-            latest.kept -= 1
-
-    def _host_change(self, host: _Host, change: Change, seq: int) -> None:
-        """A host's own change: its status follows."""
-        match change:
-            case HostConnected():
-                host.connected = seq
-                host.status = HostStatus(
-                    name=change.host, state=HostState.LIVE, since=change.observed_at, facts=change.facts
-                )
-            case HostResynced():
-                host.lost_at, host.lost_why = None, ""
-                host.status = replace(host.status, state=HostState.LIVE, why="", next_try=None, synced=True)
-            case HostLost():
-                if host.lost_at is None:
-                    host.lost_at, host.lost_why = change.observed_at, change.why
-                host.status = replace(
-                    host.status,
-                    state=HostState.REFUSED if change.refused else HostState.LOST,
-                    since=change.observed_at,
-                    why=change.why,
-                    next_try=None,
-                    synced=False,
-                )
-            case HostReplaced():
-                host.domains.clear()
-                host.tombs.clear()
-                host.cleared = seq
-                host.status = replace(host.status, facts=change.after)
-                self._mark(host, _REPLACED, change, seq)
-                return
-            case _:
-                return
-        self._mark(host, _LINK, change, seq)
-
-    def _mark(self, host: _Host, key: Key, change: HostChange, seq: int) -> None:
-        host.marks.pop(key, None)
-        host.marks[key] = Latest(change, change.origin, seq, seq, seq, seq, 0)
 
     # ------------------------------------------------------------ what is known
 
@@ -313,38 +204,27 @@ class Store:
         """All records with the certainty that follows from their hosts."""
         found: list[DomainRecord] = []
         for name, host in self._hosts.items():
-            if not filter.wants_host(name):
-                continue
-            records: Iterable[DomainRecord] = host.records.values()
-            if filter.restricts_records:
-                records = filter.select(records)
-            if host.status.state is not HostState.LIVE or host.lost_at is not None:
-                records = (self._overlay(host, record) for record in records)
-            found.extend(records)
+            if filter.wants_host(name):
+                records: Iterable[DomainRecord] = host.records.values()
+                if filter.restricts_records:
+                    records = filter.select(records)
+                found.extend(records if host.live else map(host.shown, records))
         return found
 
     def view_of(self, host: str, key: Key) -> DomainRecord | None:
         """One domain's record with the certainty that follows from its host."""
         known = self._hosts.get(host)
-        if known is None:
-            return None
-        record = known.records.get(key)
-        if record is None or (known.status.state is HostState.LIVE and known.lost_at is None):
-            return record
-        return self._overlay(known, record)
+        record = None if known is None else known.records.get(key)
+        return record if known is None or record is None else known.shown(record)
 
-    def _overlay(self, host: _Host, record: DomainRecord) -> DomainRecord:
-        """The record, stale if its host would not tell."""
-        status = host.status
-        if status.state is HostState.LIVE and host.domains[record.key].seq > host.connected:
-            return record  # seen since the host came back
-        if record.certainty is not Certainty.LIVE:
-            return record
-        return replace(
-            record,
-            certainty=Certainty.STALE,
-            stale_since=status.since if host.lost_at is None else host.lost_at,
-            stale_why=host.lost_why or status.why,
+    def sizes(self) -> Sizes:
+        """How much is held; for metrics and tests of bounds."""
+        hosts = self._hosts.values()
+        return Sizes(
+            changes=len(self.window),
+            domains=sum(len(host.domains) for host in hosts),
+            removed=sum(len(host.tombs) for host in hosts),
+            waiting=sum(len(walk) for walk in self._walks),
         )
 
     # ------------------------------------------------------------ the readers' side
@@ -420,10 +300,8 @@ class Store:
         The lists that are still being read are bounded together by the ring's size; the oldest are emptied for that,
         and their readers ask again.
         """
-        lists: list[list[Latest[What]]] = []
-        for host in self._hosts.values():
-            lists += _later(host.domains, after), _later(host.tombs, after), _later(host.marks, after)
-        walk = Walk([entries for entries in lists if entries], after=after, until=self.window.head)
+        lists = [latest for host in self._hosts.values() for latest in host.later(after)]
+        walk = Walk(lists, after=after, until=self.window.head)
         walks = self._walks = deque(other for other in self._walks if len(other))
         walks.append(walk)
         room = self.window.capacity - sum(len(other) for other in walks)

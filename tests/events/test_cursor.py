@@ -456,6 +456,26 @@ def test_cursor_whose_list_is_taken_away_asks_again_and_ends_with_the_view() -> 
     assert records == world.records
 
 
+def test_cursor_so_slow_that_the_ring_passes_it_again_while_it_catches_up_catches_up_again() -> None:
+    world = World()
+    store = store_of(3, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor()
+    records = dict(world.records)
+    store.publish([*world.flips(4), *world.flips(4, number=2)])
+    items = cursor.read(1)
+    store.publish([world.native("h0", 1), *world.flips(4)])
+    items += everything_of(cursor)
+    assert [(type(item), item.seq) for item in items] == [
+        (StateChanged, 6),
+        (StateChanged, 10),
+        (Gap, 15),
+        (StateChanged, 15),
+    ]
+    for item in items:
+        apply(records, item)
+    assert records == world.records
+
+
 def test_cursor_made_when_the_ring_is_empty_dates_its_gap_from_nothing() -> None:
     store = Store(capacity=2)
     cursor = store.cursor(slow=Slow.GAP)
