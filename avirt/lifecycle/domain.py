@@ -123,7 +123,10 @@ def _go_on(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation
         origin = Origin.INFERRED
     elif status.state == before.state and booted_beats_unpaused(before.reason, status.reason):
         status = replace(status, reason=before.reason)
-    _settle(ledger, entry, before, seen, status, origin=origin)
+    if is_rebooted(entry, seen, before, status.state, ledger.now.monotonic):
+        _settle(ledger, entry, before, seen, status, origin=Origin.INFERRED, kind=Rebooted)
+    else:
+        _settle(ledger, entry, before, seen, status, origin=origin)
 
 
 def _stop(ledger: Ledger, entry: Entry, before: DomainRecord, seen: Observation, status: NormalState) -> None:
@@ -205,7 +208,6 @@ def _on_rebooted(ledger: Ledger, entry: Entry, seen: Observation) -> None:
         asked_for = entry.held is Transition.REBOOTING
         if asked_for or not is_told_twice(entry, id, now):
             entry.marker_due = seen.marker is None
-            _note_reboot(entry, id, now)
             if asked_for:
                 entry.held = entry.held_until = None
             _settle(ledger, entry, before, seen, seen.status, origin=Origin.EVENT, kind=Rebooted)
@@ -268,7 +270,6 @@ def read(ledger: Ledger, entry: Entry, seen: Observation, asked: int, origin: Or
     if before.active and not active:
         _await_end(ledger, entry, before.id)
     if rebooted:
-        _note_reboot(entry, runtime_id(seen, before), now)
         _settle(ledger, entry, before, seen, status, origin=Origin.INFERRED, kind=Rebooted, name=seen.name)
     else:
         _settle(ledger, entry, before, seen, status, origin=origin, name=seen.name)
@@ -441,11 +442,6 @@ def _show_transition(ledger: Ledger, entry: Entry, before: DomainRecord, transit
 # ---------------------------------------------------------------- records
 
 
-def _note_reboot(entry: Entry, id: int | None, now: float) -> None:
-    entry.rebooted_at = now
-    entry.rebooted_id = id
-
-
 def _evidence(seen: Observation) -> Native:
     """The hypervisor's own words for a state: as the driver gives them, else the event that told it."""
     if seen.native:
@@ -486,6 +482,7 @@ def _first_record(
 
 def _fill(ledger: Ledger, entry: Entry, before: DomainRecord, status: NormalState) -> DomainRecord:
     """A start or stop that nobody told."""
+    entry.held = entry.held_until = None
     wall = ledger.now.wall
     after = replace(
         before,
@@ -513,12 +510,15 @@ def _rename(ledger: Ledger, entry: Entry, before: DomainRecord, name: str, origi
 
 def _transition(entry: Entry, seen: Observation, before: DomainRecord, status: NormalState) -> Transition | None:
     """What is under way: what is held, unless an event, or a read of another state, ends it; else as told."""
+    told = status.transition
+    if told is None and status.state == DomainState.SHUTDOWN:
+        told = Transition.STOPPING
     held = entry.held
     if held is None:
-        return status.transition or (Transition.STOPPING if status.state == DomainState.SHUTDOWN else None)
+        return told
     if (seen.signal is not None or status.state != before.state) and status.state not in PASSING[held]:
         entry.held = entry.held_until = None
-        return status.transition
+        return told
     return held
 
 
@@ -549,13 +549,15 @@ def _settle(
         transition = _transition(entry, seen, before, status)
         idle, needs_answer = status.idle, status.needs_answer
         certainty = Certainty.LIVE
-    if active:
-        known = before if before.active else None
-        # what says nothing of the state, and was made some time ago, may carry an older id
-        id = known.id if status is None and kind is None and known and known.id is not None else runtime_id(seen, known)
-        marker = seen.marker if seen.marker is not None or known is None else known.marker
-    else:
+    if not active:
         id = marker = None
+    elif status is None and kind is None and before.id is not None:
+        # what says nothing of the state, and was made some time ago, may speak of an older incarnation
+        id, marker = before.id, before.marker
+    else:
+        known = before if before.active else None
+        id = runtime_id(seen, known)
+        marker = seen.marker if seen.marker is not None or known is None else known.marker
     persistent = before.persistent if seen.persistent is None else seen.persistent
     autostart = before.autostart if seen.autostart is None else seen.autostart
     is_new_state = state != before.state or active is not before.active
@@ -584,6 +586,9 @@ def _settle(
         entry.renaming = None
         if kind is not Renamed:
             before = _rename(ledger, entry, before, name, origin)
+    if kind is Rebooted:
+        entry.rebooted_at = ledger.now.monotonic
+        entry.rebooted_id = id
     wall = ledger.now.wall
     live = certainty is Certainty.LIVE
     after = DomainRecord(
