@@ -150,7 +150,7 @@ async def _open(rpc: Rpc, target: Target) -> None:
         try:
             await _authenticate(rpc, target, patience)
             await _agree_on_keepalive(rpc)
-            await rpc.call(Proc.CONNECT_OPEN, target.name or None, _READ_ONLY if target.read_only else 0, timeout=None)
+            await rpc.call(Proc.CONNECT_OPEN, target.name, _READ_ONLY if target.read_only else 0, timeout=None)
         except (ConnectionLost, RemoteProtocolError) as error:
             raise _not_opened(rpc, target) from error
     if patience.cancelled_caught:
