@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from avirt.drivers.base import CredentialsProvider as CredentialsProvider
     from avirt.drivers.base import DomainInfo as DomainInfo
     from avirt.drivers.base import DomainStats as DomainStats
-    from avirt.drivers.base import Finding as Finding
     from avirt.drivers.base import NodeInfo as NodeInfo
     from avirt.drivers.base import StatsGroup as StatsGroup
     from avirt.errors import Aborted as Aborted
@@ -187,7 +186,6 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "CredentialsProvider",
         "DomainInfo",
         "DomainStats",
-        "Finding",
         "NodeInfo",
         "StatsGroup",
     ),
@@ -312,7 +310,6 @@ __all__ = [
     "DomainStats",
     "DuplicateHost",
     "Filter",
-    "Finding",
     "Found",
     "Gap",
     "Graphics",

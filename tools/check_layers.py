@@ -65,6 +65,7 @@ ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "concurrent": (),
     "multiprocessing": (),
     "rich": ("avirt.cli",),
+    "cyclopts": ("avirt.cli",),
 }
 """Foreign packages that only these modules may import."""
 

@@ -53,6 +53,8 @@ class LibvirtSession:
 
     async def probe(self, key: Key) -> Seen | Gone:
         """One domain, read freshly."""
+        if not self._has_domains:
+            return Gone(key, self._lanes.control.inbound)
         return await self._inventory.probe(key)
 
     async def watch(self, emit: Emit, *, task_status: TaskStatus[None]) -> None:
