@@ -23,7 +23,7 @@ $(VENV)/.dev: pyproject.toml tools/setup_python.sh
 setup: $(VENV)/.dev ## the virtual environment with avirt and all tools (every other command does this too)
 
 run: $(VENV)/.run ## a live view of the hypervisors of this machine (ARGS="…" goes to avirt)
-	@exec $(BIN)/avirt $(or $(ARGS),watch --live)
+	@exec $(BIN)/avirt $(or $(ARGS),run)
 
 test: lint types ## everything: lint, types, all tests, with real hypervisors (as root it installs them)
 	@sh tools/setup_peers.sh

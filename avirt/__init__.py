@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from avirt.drivers.base import CredentialsProvider as CredentialsProvider
     from avirt.drivers.base import DomainInfo as DomainInfo
     from avirt.drivers.base import DomainStats as DomainStats
+    from avirt.drivers.base import Finding as Finding
     from avirt.drivers.base import NodeInfo as NodeInfo
     from avirt.drivers.base import StatsGroup as StatsGroup
     from avirt.errors import Aborted as Aborted
@@ -186,6 +187,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "CredentialsProvider",
         "DomainInfo",
         "DomainStats",
+        "Finding",
         "NodeInfo",
         "StatsGroup",
     ),
@@ -310,6 +312,7 @@ __all__ = [
     "DomainStats",
     "DuplicateHost",
     "Filter",
+    "Finding",
     "Found",
     "Gap",
     "Graphics",

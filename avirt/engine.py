@@ -305,12 +305,15 @@ class Engine:
                         on_synced()
                         self._link_tasks = tg
                         self._kick.set()
-                        tg.start_soon(self._keep_listing, session)
+                        try:
+                            await self._keep_listing(session)
+                        finally:  # before the group closes: it takes no probe any more
+                            self._link_tasks = None
                 except* AvirtError as lost:
                     self._lost(str(foremost(lost)), HostState.LOST)  # said before anything is awaited
                     raise
                 finally:
-                    self._session = self._link_tasks = None
+                    self._session = None
                     self._schedule.clear()
                     if self._listing is not None:
                         self._listing.finish(ConnectionLost(f"the connection to {self.name} was lost", host=self.name))

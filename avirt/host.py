@@ -17,9 +17,11 @@ from avirt.domain import Domain, domain_filter
 from avirt.drivers.base import (
     CredentialsProvider,
     Definitions,
+    Diagnostics,
     DomainStats,
     Driver,
     Env,
+    Finding,
     HostInfo,
     NodeInfo,
     Power,
@@ -191,11 +193,12 @@ class Host:
         paused: bool = False,
         autodestroy: bool = False,
         validate: bool = False,
+        reset_nvram: bool = False,
         timeout: float | Default | None = DEFAULT,
     ) -> Domain:
         """Start a transient domain from XML; returns when it was seen."""
         power = self.require(Power, Verb.CREATE)
-        options = Create(xml=xml, paused=paused, autodestroy=autodestroy, validate=validate)
+        options = Create(xml=xml, paused=paused, autodestroy=autodestroy, validate=validate, reset_nvram=reset_nvram)
         return await self._make(Verb.CREATE, lambda: power.create(options), timeout)
 
     async def _make(self, verb: Verb, send: Callable[[], Awaitable[Key]], timeout: float | Default | None) -> Domain:
@@ -247,6 +250,11 @@ class Host:
         """Its hardware."""
         info = self.require(HostInfo, "nodeinfo")
         return await self.read("nodeinfo", info.node_info)
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """What an examination of the connection finds: keepalive, limits; nothing where the driver has none."""
+        diagnostics = self.engine.session.capability(Diagnostics)
+        return () if diagnostics is None else await self.read("diagnose", diagnostics.diagnose)
 
     async def stats_once(
         self, *, domains: Collection[Domain] = (), groups: Collection[StatsGroup] = (), nowait: bool = False

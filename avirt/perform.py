@@ -196,7 +196,10 @@ class Perform:
             return  # the stream goes on by itself, through a reconnect too
 
     def _is_observed(self, record: DomainRecord | None) -> bool:
-        return self._observed is not None and self._observed(record)
+        """The record shows the effect, and no longer that it is under way (a domain is PAUSED while it starts)."""
+        if self._observed is None or not self._observed(record):
+            return False
+        return record is None or record.transition is None or record.transition is not self._spec.transition
 
     def _outcome(self, *, changed: bool, observed: bool) -> Outcome:
         return Outcome(

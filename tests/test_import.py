@@ -51,7 +51,7 @@ def test_import_avirt_loads_nothing_else_of_ours() -> None:
 
 def test_import_avirt_loads_no_dependency() -> None:
     """Neither event loops nor anything optional: those come with their first use."""
-    foreign = {"anyio", "asyncio", "cyclopts", "msgspec", "rich", "structlog", "trio", "uvloop"}
+    foreign = {"anyio", "asyncio", "msgspec", "rich", "structlog", "trio", "uvloop"}
     assert not foreign & loaded_by("import avirt")
 
 

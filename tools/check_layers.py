@@ -65,7 +65,6 @@ ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "concurrent": (),
     "multiprocessing": (),
     "rich": ("avirt.cli",),
-    "cyclopts": ("avirt.cli",),
 }
 """Foreign packages that only these modules may import."""
 

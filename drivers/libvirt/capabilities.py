@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from avirt.drivers.base import Definitions, HostInfo, Power, Stats
+from avirt.drivers.base import Definitions, Diagnostics, HostInfo, Power, Stats
+from avirt.drivers.libvirt.diagnostics import ConnectionDiagnostics
 from avirt.drivers.libvirt.lanes import Lanes
 from avirt.drivers.libvirt.native import BulkCalls, ControlCalls, Libvirt
 from avirt.drivers.libvirt.verbs import DefinitionVerbs, HostReads, PowerVerbs, StatsReads
@@ -17,6 +18,8 @@ def capability_of(kind: type, lanes: Lanes, *, has_domains: bool) -> object | No
         return calls
     if kind is HostInfo:
         return HostReads(calls)
+    if kind is Diagnostics:
+        return ConnectionDiagnostics(lanes)
     if not has_domains:
         return None
     if kind is Power:

@@ -613,6 +613,11 @@ class Rpc:
 
     # ------------------------------------------------------------ time
 
+    @property
+    def keepalive(self) -> Keepalive | None:
+        """The watch over the peer's silence, None if it did not agree to one."""
+        return self._keepalive
+
     def start_keepalive(self) -> None:
         """The server has agreed to pings: send some when it is silent, and give it up when it stays so."""
         self._keepalive = Keepalive(interval=self.settings.ping_interval, count=self.settings.ping_count)

@@ -146,6 +146,7 @@ def _make_world(settings: Settings, life: Scripted | None) -> World:
 
 async def _admit(world: World, uri: URI, env: Env) -> None:
     """Wait, ask for credentials and refuse, as the world's faults say."""
+    world.run_due()
     faults = world.faults
     if faults.delay:
         await anyio.sleep(faults.delay)

@@ -128,6 +128,17 @@ async def test_refused_connection_is_a_typed_error_and_leaves_nothing() -> None:
     assert lab.links == ()
 
 
+@pytest.mark.trio
+async def test_time_passes_for_who_tries_to_connect(autojump_clock: object) -> None:
+    """A fault that ends by the world's own agenda ends although nobody is connected."""
+    lab = world()
+    lab.faults.refuse()
+    lab.after(3, lab.faults.heal)
+    await anyio.sleep(5)
+    async with SimDriver(lab).open(parse_uri("sim://lab"), ENV) as session:
+        assert (await session.list()).complete
+
+
 async def admitted(lab: World, text: str, env: Env) -> bool:
     try:
         async with SimDriver(lab).open(parse_uri(text), env):

@@ -1,0 +1,6 @@
+"""`python -m avirt` is `avirt`."""
+
+from avirt.cli.app import script
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,109 @@
+"""`avirt watch` and `avirt wait`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+import avirt
+from avirt.cli.connections import Cli, connected, find
+from avirt.cli.lasting import each_host, until
+from avirt.cli.output import clean
+from avirt.cli.parse import Format
+from avirt.cli.progress import progress
+from avirt.cli.watch_text import clock, describe, standing, subject
+from avirt.cli.words import state_cell
+from avirt.errors import OperationTimeout
+from avirt.model.document import change_document, record_document, snapshot_document
+from avirt.model.state import DomainState
+
+__all__ = ["Lines", "can_draw", "wait", "watch"]
+
+
+class Lines:
+    """Prints a stream line by line, each flushed."""
+
+    def __init__(self, cli: Cli, *, several: bool) -> None:
+        self._out = cli.out
+        self._several = several
+
+    def snapshot(self, host: avirt.Host, stream: avirt.Subscription) -> None:
+        """What there is."""
+        out = self._out
+        if out.format is Format.JSON:
+            out.object(snapshot_document(host.name, stream.snapshot, stream.token))
+        elif out.format is Format.TABLE and not out.quiet:
+            out.line(clean(f"{host.name}: {len(stream.snapshot)} domains"))
+            records = sorted(stream.snapshot, key=lambda record: record.name)
+            out.lines(f"  {clean(record.name)}: {standing(record)}" for record in records)
+        out.flush()
+
+    def change(self, item: avirt.Change | avirt.Gap) -> None:
+        """What happened."""
+        out = self._out
+        if out.format is Format.JSON:
+            out.object(change_document(item))
+        elif out.format is Format.NAME:
+            if isinstance(item, avirt.DomainChange):
+                out.line(clean(subject(item, several=self._several)))
+        else:
+            when = item.since if isinstance(item, avirt.Gap) else item.observed_at
+            out.line(clean(f"{clock(when)}  {subject(item, several=self._several)}: {describe(item)}"))
+        out.flush()
+
+    async def follow(self, host: avirt.Host, domains: tuple[avirt.Domain, ...] | None = None) -> None:
+        """Print one host's stream, for ever."""
+        with host.watch(domains=domains) as stream:
+            self.snapshot(host, stream)
+            async for batch in stream.batches():
+                for item in batch:
+                    self.change(item)
+
+
+def can_draw(cli: Cli) -> bool:
+    """Whether a live view is wanted and possible: stdout is a terminal, rich (the extra `cli`) is here."""
+    return cli.out.format is Format.TABLE and is_terminal() and find_spec("rich") is not None
+
+
+def is_terminal() -> bool:
+    """Whether stdout is one."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+async def watch(cli: Cli, domain: str | None = None, *, plain: bool = False, timeout: float | None = None) -> int:
+    """`avirt watch`. Ends when the time is up, or by Ctrl-C."""
+    live = can_draw(cli) and not plain
+    code = 0
+    async with until(timeout):
+        if live:
+            from avirt.cli.live import show
+
+            return await show(cli, domain=domain)
+        if domain is None:
+            lines = Lines(cli, several=len(cli.options.uris) > 1)
+            code = await each_host(cli, lines.follow)
+        else:
+            async with connected(cli) as hosts:
+                found = find(hosts, domain)
+                await Lines(cli, several=hosts.several).follow(found.host, (found,))
+    return code
+
+
+async def wait(cli: Cli, domain: str, state: DomainState, *, timeout: float | None = None) -> int:
+    """`avirt wait`."""
+    async with connected(cli) as hosts:
+        found = find(hosts, domain)
+        async with progress(f"wait {found.name}", lambda: state_cell(found.record), quiet=cli.out.quiet):
+            try:
+                record = await found.wait_for(state, timeout=timeout)
+            except OperationTimeout as error:
+                if not error.hint:
+                    error.hint = "a longer --timeout, or none"
+                raise
+    if cli.out.format is Format.JSON:
+        cli.out.object(record_document(record))
+    elif cli.out.format is Format.NAME:
+        cli.out.line(record.name)
+    else:
+        cli.out.message(f"Domain '{record.name}' is {standing(record)}")
+    return 0
