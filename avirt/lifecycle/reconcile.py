@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from avirt.lifecycle.domain import gone, read
 from avirt.lifecycle.ledger import Ledger
+from avirt.lifecycle.reads import gone, read
 from avirt.model.change import Origin
 from avirt.model.observation import Listing, ListingSlice
 

@@ -22,6 +22,8 @@ from avirt.model.state import (
 )
 
 __all__ = [
+    "OFF",
+    "UP",
     "Entry",
     "booted_beats_unpaused",
     "is_active",
@@ -38,8 +40,8 @@ SAME_REBOOT: Final = 2.0
 """Two words of a reboot within so many seconds, with the same runtime id, are one."""
 
 _INACTIVE: Final = (DomainState.SHUTOFF, DomainState.CRASHED)
-_OFF: Final = NormalState(DomainState.SHUTOFF, ShutoffReason.UNKNOWN)
-_RUNNING: Final = NormalState(DomainState.RUNNING, RunningReason.UNKNOWN)
+OFF: Final = NormalState(DomainState.SHUTOFF, ShutoffReason.UNKNOWN)
+UP: Final = NormalState(DomainState.RUNNING, RunningReason.UNKNOWN)
 
 
 class Entry:
@@ -145,12 +147,12 @@ def normalise(observation: Observation, before: DomainRecord | None) -> NormalSt
     status = observation.status
     if observation.active is False:
         if status is None:
-            return _with_known_reason(_OFF, before)
+            return _with_known_reason(OFF, before)
         if status.state in _INACTIVE:
             return status
-        return _OFF
+        return OFF
     if status is None and observation.active is True:
-        return _with_known_reason(_RUNNING, before)
+        return _with_known_reason(UP, before)
     return status
 
 

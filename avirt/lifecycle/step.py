@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from avirt.lifecycle import domain, reconcile
+from avirt.lifecycle import events, reads, reconcile, verbs
 from avirt.lifecycle.effect import Now, Relist, Step
 from avirt.lifecycle.ledger import Ledger
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Origin
@@ -65,19 +65,19 @@ class HostLifecycle:
             seen = item.observation
             entry = ledger.entry(seen.key)
             if seen.signal is not None:
-                domain.event(ledger, entry, seen)
+                events.event(ledger, entry, seen)
             else:
-                domain.read(ledger, entry, seen, seen.asked, seen.origin)
+                reads.read(ledger, entry, seen, seen.asked, seen.origin)
         elif isinstance(item, NativeEvent):
             self._native_event(item)
         elif isinstance(item, ListingSlice):
             self._listing(item)
         elif isinstance(item, Gone):
-            domain.gone(ledger, ledger.entry(item.key), item.key, item.asked, item.origin)
+            reads.gone(ledger, ledger.entry(item.key), item.key, item.asked, item.origin)
         elif isinstance(item, ReadFailed):
-            domain.fail(ledger, ledger.entry(item.key), item)
+            reads.fail(ledger, ledger.entry(item.key), item)
         elif isinstance(item, Accepted):
-            domain.accept(ledger, ledger.entry(item.key), item)
+            verbs.accept(ledger, ledger.entry(item.key), item)
         elif isinstance(item, LinkUp):
             self._link_up(item)
         elif isinstance(item, LinkLost):
@@ -94,7 +94,7 @@ class HostLifecycle:
             at, what, key = due
             entry = ledger.entries.get(key)
             if entry is not None:
-                domain.wake(ledger, entry, at, what, key)
+                verbs.wake(ledger, entry, at, what, key)
         return ledger.end()
 
     # ------------------------------------------------------------ the host
