@@ -33,7 +33,9 @@ UNKNOWN = NormalState(DomainState.NOSTATE, NostateReason.UNKNOWN)
 FUTURE = NormalState(state_of(42), NostateReason.UNKNOWN)
 
 
-def record(status: NormalState, *, id: int | None = None, marker: int | None = None, active: bool = True) -> DomainRecord:
+def record(
+    status: NormalState, *, id: int | None = None, marker: int | None = None, active: bool = True
+) -> DomainRecord:
     return DomainRecord(
         host="h", key=KEY, name="web", state=status.state, reason=status.reason, id=id, marker=marker, active=active
     )
