@@ -10,7 +10,6 @@ table says, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 from avirt.drivers.libvirt.generated.layouts import LAYOUTS
@@ -133,25 +132,18 @@ unpack_reply = _CODEC.unpack_reply
 pack_event = _CODEC.pack_event
 unpack_event = _CODEC.unpack_event
 
-
-@cache
-def _error_unpacker() -> Unpack:
-    return COMPILER.unpacker("remote_error")
-
-
-@cache
-def _error_packer() -> Pack:
-    return COMPILER.packer("remote_error")
+_unpack_error = COMPILER.unpacker("remote_error")
+_pack_error = COMPILER.packer("remote_error")
 
 
 def unpack_error(payload: bytes) -> RemoteError:
     """The payload of a reply, or a stream's packet, of status ERROR."""
-    return cast("RemoteError", _error_unpacker()(payload))
+    return cast("RemoteError", _unpack_error(payload))
 
 
 def pack_error(error: RemoteError) -> bytes:
     """The same as bytes (server)."""
-    return _error_packer()(error)
+    return _pack_error(error)
 
 
 def typed_values(params: Sequence[RemoteTypedParam]) -> dict[str, int | float | bool | str]:

@@ -304,6 +304,17 @@ class Connection:
             raise LocalProtocolError(f"a number in the header does not fit: {error}") from error
         return header + payload
 
+    def send_call(self, program: int, procedure: int, serial: int, payload: bytes) -> bytes:
+        """As `send` of a plain call (client), which is all that most connections send: without a message in between.
+
+        Raises:
+            LocalProtocolError: it is too long.
+        """
+        length = HEADER_SIZE + len(payload)
+        if length > self.max_message:
+            raise LocalProtocolError(f"a message of {length} bytes is longer than {self.max_message}")
+        return _HEADER.pack(length, program, PROGRAM_VERSION, procedure, 0, serial, 0) + payload
+
     def data_to_send(self) -> bytes:
         """What this end owes by itself: a pong. To be sent ahead of everything that is not begun.
 

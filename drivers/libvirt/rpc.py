@@ -9,7 +9,7 @@ tombstone. Follows reference/libvirt-wire.md §3, §4, §7 and §8.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from math import inf
 from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
@@ -22,7 +22,7 @@ from avirt.drivers.libvirt.keepalive import DEFAULT_COUNT, DEFAULT_INTERVAL, PIN
 from avirt.drivers.libvirt.procedure import Procedure, ReadOnly, StreamKind
 from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
 from avirt.drivers.libvirt.protocol import Connection as Core
-from avirt.drivers.transport.base import Transport, Waiter
+from avirt.drivers.transport.base import Transport, Waiter, wake
 from avirt.drivers.transport.loop import current_loop
 from avirt.drivers.transport.unix import close_fds
 from avirt.drivers.wire.pending import MAX_QUEUED, WINDOW, Entry, Pending, Priority, State
@@ -92,7 +92,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     buffered: int
 
 
-class Call(Entry, Generic[R]):
+class Call(Entry, Generic[R], eq=False, kw_only=True):
     """A call that was submitted. One task may wait for it.
 
     Attributes:
@@ -100,46 +100,18 @@ class Call(Entry, Generic[R]):
         fds: descriptors that came with the reply, the caller's from then on.
     """
 
-    __slots__ = (
-        "_error",
-        "_reply",
-        "_rpc",
-        "_waiter",
-        "asked",
-        "fds",
-        "frame",
-        "on_stream",
-        "out_fds",
-        "raw",
-        "takes_fds",
-        "what",
-    )
-
-    def __init__(
-        self,
-        rpc: Rpc,
-        what: Procedure[R],
-        serial: int,
-        frame: bytes,
-        *,
-        deadline: float,
-        priority: Priority,
-        key: Hashable = None,
-        raw: bool = False,
-    ) -> None:
-        super().__init__(what.program, what.number, serial, deadline=deadline, priority=priority, key=key)
-        self._rpc = rpc
-        self._waiter: Waiter[None] | None = None
-        self._reply: Message | None = None
-        self._error: AvirtError | None = None
-        self.what = what
-        self.frame = frame
-        self.raw = raw
-        self.asked = -1
-        self.fds: Sequence[int] = ()
-        self.out_fds: Sequence[int] = ()
-        self.takes_fds = False
-        self.on_stream: Callable[[Message | None], None] | None = None
+    rpc: Rpc
+    what: Procedure[R]
+    frame: bytes = b""
+    raw: bool = False
+    asked: int = -1
+    takes_fds: bool = False
+    fds: Sequence[int] = ()
+    out_fds: Sequence[int] = ()
+    on_stream: Callable[[Message | None], None] | None = None
+    waiter: Waiter[None] | None = None
+    reply: Message | None = None
+    error: AvirtError | None = None
 
     async def wait(self) -> R:
         """The reply, decoded; or, of a raw call, its payload.
@@ -149,12 +121,13 @@ class Call(Entry, Generic[R]):
 
         Cancellation: a call that was not sent never will be; the reply to one that was is dropped when it comes.
         """
-        if self._reply is None and self._error is None:
-            rpc = self._rpc
-            rpc.flush()
-            self._waiter = waiter = rpc.waiter()
+        if self.reply is None and self.error is None:
+            rpc = self.rpc
+            if self.state is State.QUEUED:
+                rpc.flush()
+            self.waiter = waiter = rpc.waiter()
             try:
-                await waiter.wait()
+                await waiter
             except BaseException:
                 rpc.abandon(self)
                 raise
@@ -162,28 +135,20 @@ class Call(Entry, Generic[R]):
 
     def result(self) -> R:
         """The same of a call that is done."""
-        if self._error is not None:
-            raise self._error
-        reply = self._reply
-        if reply is None:
-            raise LocalProtocolError(f"{self.what.name} is not answered yet")
+        reply = self.reply
+        if reply is None or self.error is not None:
+            raise self.error or LocalProtocolError(f"{self.what.name} is not answered yet")
         if reply.status is MessageStatus.ERROR:
             raise native_error(codec.unpack_error(reply.payload), verb=self.what.name)
         if self.raw:
             return cast("R", reply.payload)
         return codec.unpack_reply(self.what, reply.payload)
 
-    def complete(self, reply: Message) -> None:
-        """The reply came."""
-        self._reply = reply
-        if self._waiter is not None:
-            self._waiter.set(None)
-
     def fail(self, error: AvirtError) -> None:
         """There will be no reply."""
-        self._error = error
-        if self._waiter is not None:
-            self._waiter.set(None)
+        self.error = error
+        if self.waiter is not None:
+            wake(self.waiter)
 
 
 class Rpc:
@@ -220,6 +185,7 @@ class Rpc:
         self._timer: Waiter[None] | None = None
         self._timer_at = -inf
         self._flush_due = False
+        self._pinged = False
         self._ends: list[Waiter[None]] = []
         self._pid = os.getpid()
 
@@ -246,8 +212,17 @@ class Rpc:
         Cancellation: as of `Call.wait`.
         """
         call = self._make(procedure, args, timeout=timeout, priority=priority, key=key)
-        self._pump()
-        return await call.wait()
+        self._start(call)
+        if call.state is State.QUEUED:
+            return await call.wait()
+        # as `call.wait`, which would be a coroutine more for the way of nearly all calls
+        call.waiter = waiter = self.waiter()
+        try:
+            await waiter
+        except BaseException:
+            self.abandon(call)
+            raise
+        return call.result()
 
     @overload
     def submit(
@@ -284,6 +259,7 @@ class Rpc:
             raw: `wait()` returns the payload as it came, for a reply that is decoded in slices.
         """
         call = self._make(procedure, args, timeout=timeout, priority=priority, key=key, raw=raw)
+        self._pending.add(call)
         if not self._flush_due:
             self._flush_due = True
             self._loop.soon(self.flush)
@@ -304,6 +280,7 @@ class Rpc:
             )
         call = self._make(procedure, args, timeout=timeout, fds=fds)
         call.takes_fds = True
+        self._pending.add(call)
         self._pump()
         try:
             value = await call.wait()
@@ -327,6 +304,7 @@ class Rpc:
             raise LocalProtocolError(f"{procedure.name} opens no stream", verb=procedure.name)
         call = self._make(procedure, args, timeout=timeout)
         call.on_stream = on_stream
+        self._pending.add(call)
         self._streams[call.serial] = call
         self._pending.hold(call.serial)
         self._pump()
@@ -389,28 +367,48 @@ class Rpc:
         raw: bool = False,
         fds: Sequence[int] = (),
     ) -> Call[R]:
-        self._check(procedure)
-        pending = self._pending
-        serial = pending.next_serial()
-        frame = self._core.send(
-            Message(
-                program=procedure.program,
-                procedure=procedure.number,
-                type=MessageType.CALL_WITH_FDS if fds else MessageType.CALL,
-                serial=serial,
-                payload=codec.pack(procedure, *args),
-                fds=tuple(fds),
+        if self.lost is not None or self.read_only or os.getpid() != self._pid:
+            self._check(procedure)
+        serial = self._pending.next_serial()
+        payload = codec.pack(procedure, *args)
+        if fds:
+            kind = MessageType.CALL_WITH_FDS
+            frame = self._core.send(
+                Message(procedure.program, procedure.number, kind, serial, payload=payload, fds=tuple(fds))
             )
-        )
+        else:
+            frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
         deadline = inf if timeout is None else self._now() + timeout
         if priority is None:
             priority = Priority.URGENT if procedure.high else Priority.NORMAL
-        call = Call(self, procedure, serial, frame, deadline=deadline, priority=priority, key=key, raw=raw)
-        call.out_fds = fds
-        pending.add(call)
+        call = Call(
+            procedure.program,
+            procedure.number,
+            serial,
+            deadline,
+            priority,
+            key,
+            rpc=self,
+            what=procedure,
+            frame=frame,
+            raw=raw,
+            out_fds=fds,
+        )
         if deadline < self._timer_at and self._timer is not None:
-            self._timer.set(None)
+            wake(self._timer)
         return call
+
+    def _start(self, call: Call[Any]) -> None:
+        """Send it at once if nothing is in the way, else queue it."""
+        transport = self._transport
+        if transport.buffered:
+            self._pending.add(call)
+        elif self._pending.start(call):
+            call.asked = self.inbound
+            frame, call.frame = call.frame, b""
+            transport.send(frame)
+        else:
+            self._pump()
 
     def flush(self) -> None:
         """Write what was submitted, as far as the window lets it."""
@@ -457,29 +455,38 @@ class Rpc:
             return
         call.on_stream = None
         if self._pending.earliest < self._timer_at and self._timer is not None:
-            self._timer.set(None)
+            wake(self._timer)
 
     # ------------------------------------------------------------ what the transport calls
 
     def on_data(self, data: bytes, fds: Sequence[int]) -> None:
         """Bytes came."""
-        messages: Iterator[Message] = iter(())
         try:
-            messages = iter(self._core.receive_data(data, fds))
+            messages = self._core.receive_data(data, fds)
+        except RemoteProtocolError as error:
+            self.close(error)
+            return
+        done = 0
+        dispatch = self._dispatch
+        try:
             for message in messages:
                 self.inbound += 1
-                self._dispatch(message)
+                done += 1
+                dispatch(message)
                 if self.lost is not None:
                     break
         except RemoteProtocolError as error:
             self.close(error)
         finally:
-            for message in messages:
-                close_fds(message.fds)
+            if done < len(messages):
+                for message in messages[done:]:
+                    close_fds(message.fds)
         if self.lost is None:
-            if owed := self._core.data_to_send():
+            if self._pinged and (owed := self._core.data_to_send()):
+                self._pinged = False
                 self._transport.send(owed)
-            self._pump()
+            if self._pending.queued:
+                self._pump()
 
     def on_drain(self) -> None:
         """The peer took all."""
@@ -505,10 +512,10 @@ class Rpc:
             if stream.on_stream is not None:
                 stream.on_stream(None)
         if self._timer is not None:
-            self._timer.set(None)
+            wake(self._timer)
         ends, self._ends = self._ends, []
         for waiter in ends:
-            waiter.set(None)
+            wake(waiter)
 
     def _dispatch(self, message: Message) -> None:
         kind = message.type
@@ -523,12 +530,15 @@ class Rpc:
                     call.fds = message.fds
                 else:
                     close_fds(message.fds)
-            if message.status is MessageStatus.ERROR and call.on_stream is not None:
+            if call.on_stream is not None and message.status is MessageStatus.ERROR:
                 self._drop_stream(call)
-            call.complete(message)
+            call.reply = message
+            if (waiter := call.waiter) is not None and not waiter.done():
+                waiter.set_result(None)
         elif kind is MessageType.MESSAGE:
-            close_fds(message.fds)
-            if message.program != KEEPALIVE_PROGRAM and self.on_event is not None:
+            if message.program == KEEPALIVE_PROGRAM:
+                self._pinged = True
+            elif self.on_event is not None:
                 self.on_event(message)
         elif kind is MessageType.STREAM or kind is MessageType.STREAM_HOLE:
             # late packets of streams that are over are to be ignored (§8)
@@ -547,7 +557,7 @@ class Rpc:
             waiter = self.waiter()
             self._ends.append(waiter)
             try:
-                await waiter.wait()
+                await waiter
             finally:
                 if waiter in self._ends:
                     self._ends.remove(waiter)
@@ -622,7 +632,7 @@ class Rpc:
         """The server has agreed to pings: send some when it is silent, and give it up when it stays so."""
         self._keepalive = Keepalive(interval=self.settings.ping_interval, count=self.settings.ping_count)
         if self._timer is not None:
-            self._timer.set(None)
+            wake(self._timer)
 
     async def keep_time(self) -> None:
         """Watch over all deadlines, and over the peer's silence. Returns when the connection is over."""
@@ -630,7 +640,7 @@ class Rpc:
             self._timer_at = at
             self._timer = timer = self.waiter()
             with anyio.CancelScope(deadline=max(at, now + _GRANULE)):
-                await timer.wait()
+                await timer
 
     def _look_at_time(self, now: float) -> float | None:
         """Do what is due; when to look again, or None."""

@@ -7,36 +7,40 @@ that is cancelled can't tear one. What does not fit into the kernel's buffer wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 from avirt.errors import AvirtError
 
-__all__ = ["MAX_BUFFERED", "Loop", "Receiver", "Transport", "Waiter"]
+__all__ = ["MAX_BUFFERED", "Loop", "Receiver", "Transport", "Waiter", "wake"]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 MAX_BUFFERED: Final = 64 * 1024 * 1024
 """Bytes a transport keeps for a peer that does not read: two frames of libvirt's largest size. Then it is closed."""
 
 
-class Waiter(Protocol[T]):
-    """One task waits, once, for one value. Setting it twice, or after the waiting task was cancelled, does nothing."""
+class Waiter(Protocol[T_co]):
+    """One task awaits it, once, for one value. Shaped as a future, because on asyncio it is one: nothing is cheaper.
 
-    def set(self, value: T) -> None:
-        """Hand over the value."""
+    Awaiting gives the value, at once and without a checkpoint if it is there. When the awaiting task is cancelled, a
+    value set in the same moment may be lost (keep it elsewhere if it needs care), and `done` answers True afterwards.
+    """
+
+    def __await__(self) -> Generator[Any, Any, T_co]: ...
+    def done(self) -> bool:
+        """Whether there is nothing to be set any more."""
         ...
 
-    def fail(self, error: BaseException) -> None:
-        """Raise this in the waiting task."""
+    def set_result(self, result: Any, /) -> None:
+        """Hand over the value. Not if it is done."""
         ...
 
-    async def wait(self) -> T:
-        """The value; at once, without a checkpoint, if it is there.
 
-        Cancellation: a value handed over in the same moment may be lost; keep it elsewhere if it needs care.
-        """
-        ...
+def wake(waiter: Waiter[None]) -> None:
+    """Wake who waits, now or later; once more does nothing."""
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 class Loop(Protocol):
@@ -47,8 +51,9 @@ class Loop(Protocol):
         """The loop's monotonic clock."""
         ...
 
-    def waiter(self) -> Waiter[None]:
-        """A new waiter."""
+    @property
+    def waiter(self) -> Callable[[], Waiter[None]]:
+        """Makes a new waiter."""
         ...
 
     def soon(self, callback: Callable[[], None]) -> None:

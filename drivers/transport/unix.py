@@ -18,7 +18,7 @@ from typing import Final
 
 import anyio
 
-from avirt.drivers.transport.base import MAX_BUFFERED, Receiver, Transport, Waiter
+from avirt.drivers.transport.base import MAX_BUFFERED, Receiver, Transport, Waiter, wake
 from avirt.drivers.transport.loop import current_loop, is_asyncio
 from avirt.errors import AvirtError, CannotConnect, ConnectionLost, Outcomes
 
@@ -31,8 +31,10 @@ _READ: Final = 65536
 _MAX_FDS: Final = 32
 _ROOM: Final = socket.CMSG_SPACE(_MAX_FDS * array("i").itemsize)
 # socket.recv_fds ignores its flags (CPython 3.13.0), recvmsg does not
-_CLOEXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_NOSIGNAL: Final = getattr(socket, "MSG_NOSIGNAL", 0)
+_CLOEXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+_NOSIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
+# plain numbers: an operation with the module's enumerations takes longer than the read itself
+_CTRUNC: Final = int(socket.MSG_CTRUNC)
 _RETRY: Final = (0.01, 0.02, 0.05, 0.1)
 """Seconds between attempts while the server's queue of new connections is full."""
 
@@ -136,7 +138,7 @@ class _UnixTransport:
             self._keep(memoryview(data), fds)
             return
         try:
-            sent = self._write(data, fds)
+            sent = self._write(data, fds) if fds else self._sock.send(data, _NOSIGNAL)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -193,7 +195,7 @@ class _UnixTransport:
             waiter = self._loop.waiter()
             self._drains.append(waiter)
             try:
-                await waiter.wait()
+                await waiter
             finally:
                 if waiter in self._drains:
                     self._drains.remove(waiter)
@@ -201,7 +203,7 @@ class _UnixTransport:
     def _wake_drains(self) -> None:
         waiters, self._drains = self._drains, []
         for waiter in waiters:
-            waiter.set(None)
+            wake(waiter)
 
     def _break(self, error: OSError) -> None:
         """The peer takes no more. It may have said why: what it sent is read first."""
@@ -238,7 +240,7 @@ class _UnixTransport:
             close_fds(fds)
             self.close(ConnectionLost("the peer closed the connection", hint="the daemon ended or was restarted"))
             return False
-        if flags & socket.MSG_CTRUNC:
+        if flags & _CTRUNC:
             close_fds(fds)
             self.close(ConnectionLost("descriptors were lost", hint="this process has too many open files: ulimit -n"))
             return False
@@ -360,7 +362,7 @@ class _TrioTransport(_UnixTransport):
         while not self.is_closed:
             if not self._out:
                 self._kept = self._loop.waiter()
-                await self._kept.wait()
+                await self._kept
                 continue
             try:
                 await wait_writable(self._sock)
@@ -369,7 +371,7 @@ class _TrioTransport(_UnixTransport):
             self._flush()
 
     def _want_write(self) -> None:
-        self._kept.set(None)
+        wake(self._kept)
 
     def _forget(self) -> None:
         from trio.lowlevel import notify_closing
@@ -377,7 +379,7 @@ class _TrioTransport(_UnixTransport):
         notify_closing(self._sock)
 
     def _ended(self) -> None:
-        self._kept.set(None)
+        wake(self._kept)
 
 
 def _lost(error: OSError) -> ConnectionLost:

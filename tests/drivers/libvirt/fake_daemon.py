@@ -24,7 +24,7 @@ from avirt.drivers.libvirt.protocol import (
 )
 from avirt.drivers.libvirt.session import Rpc, Settings, use_connection
 from avirt.drivers.libvirt.sockets import Target
-from avirt.drivers.transport.base import Waiter
+from avirt.drivers.transport.base import Waiter, wake
 from avirt.drivers.transport.loop import current_loop
 from avirt.drivers.transport.unix import close_fds, unix_transport
 from avirt.errors import AvirtError
@@ -75,7 +75,7 @@ class FakeDaemon:
         with anyio.fail_after(10):
             while not holds():
                 self._changed = current_loop().waiter()
-                await self._changed.wait()
+                await self._changed
 
     # ------------------------------------------------------------ receiving
 
@@ -92,7 +92,7 @@ class FakeDaemon:
                 self.others.append(message)
         if not self.is_mute and (owed := self.core.data_to_send()):
             self.raw(owed)
-        self._changed.set(None)
+        wake(self._changed)
 
     def _serve(self, call: Message) -> None:
         procedure = PROCEDURES[call.program, call.procedure]
@@ -114,7 +114,7 @@ class FakeDaemon:
 
     def on_close(self, error: AvirtError | None) -> None:
         self.is_closed = True
-        self._changed.set(None)
+        wake(self._changed)
 
     # ------------------------------------------------------------ sending
 

@@ -331,6 +331,6 @@ async def test_daemon_whose_driver_hangs_is_given_up() -> None:
     def prepare(daemon: FakeDaemon) -> None:
         daemon.handlers[Proc.CONNECT_OPEN] = lambda name, flags: HOLD
 
-    error = await failure(prepare=prepare, settings=IMPATIENT)
+    error = await failure(prepare=prepare, settings=Settings(connect_timeout=0.2))
     assert isinstance(error, CannotConnect)
     assert "did not open 'test:///default'" in str(error)

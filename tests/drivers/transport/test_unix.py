@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from avirt.drivers.transport.base import MAX_BUFFERED, Transport
+from avirt.drivers.transport.base import MAX_BUFFERED, Transport, wake
 from avirt.drivers.transport.loop import current_loop
 from avirt.drivers.transport.unix import MAX_PATH, close_fds, connect_unix, unix_transport
 from avirt.errors import AvirtError, CannotConnect, ConnectionLost, Outcomes
@@ -34,23 +34,23 @@ class Recorder:
     def on_data(self, data: bytes, fds: Sequence[int]) -> None:
         self.data += data
         self.fds += fds
-        self._changed.set(None)
+        wake(self._changed)
         if self._hook is not None:
             self._hook(data)
 
     def on_drain(self) -> None:
         self.drains += 1
-        self._changed.set(None)
+        wake(self._changed)
 
     def on_close(self, error: AvirtError | None) -> None:
         self.ends.append(error)
-        self._changed.set(None)
+        wake(self._changed)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         with anyio.fail_after(10):
             while not holds():
                 self._changed = current_loop().waiter()
-                await self._changed.wait()
+                await self._changed
 
 
 @asynccontextmanager
