@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from avirt.drivers.libvirt.sockets import Found, Surroundings, find_hypervisors
 from avirt.errors import CannotConnect
@@ -16,7 +15,7 @@ __all__ = ["Found", "default_uri", "discover"]
 def discover(
     environ: Mapping[str, str] | None = None,
     uid: int | None = None,
-    exists: Callable[[str], bool] = lambda path: Path(path).exists(),
+    exists: Callable[[str], bool] = os.path.exists,
 ) -> list[Found]:
     """The hypervisors found here, the default first: AVIRT_URI, then LIBVIRT_DEFAULT_URI, then libvirt's sockets.
 
@@ -38,7 +37,7 @@ def discover(
 def default_uri(
     environ: Mapping[str, str] | None = None,
     uid: int | None = None,
-    exists: Callable[[str], bool] = lambda path: Path(path).exists(),
+    exists: Callable[[str], bool] = os.path.exists,
 ) -> URI:
     """The hypervisor that is meant when none is named.
 

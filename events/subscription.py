@@ -6,7 +6,7 @@ reader that is stuck costs a few hundred bytes.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -34,7 +34,7 @@ _NO_HOSTS: Final[Mapping[str, HostStatus]] = MappingProxyType({})
 
 def new_epoch() -> str:
     """A random id for a store."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()  # what `secrets` gives, without the 4 ms of importing it
 
 
 class Subscription:

@@ -5,7 +5,6 @@ Text that comes from a hypervisor is printed without control characters, so that
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -57,6 +56,8 @@ def to_json(value: Json) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
+        import json
+
         return json.dumps(value, separators=(",", ":"))
 
 

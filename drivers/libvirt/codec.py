@@ -10,6 +10,7 @@ table says, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 from avirt.drivers.libvirt.generated.layouts import LAYOUTS
@@ -132,18 +133,25 @@ unpack_reply = _CODEC.unpack_reply
 pack_event = _CODEC.pack_event
 unpack_event = _CODEC.unpack_event
 
-_unpack_error = COMPILER.unpacker("remote_error")
-_pack_error = COMPILER.packer("remote_error")
+
+@cache
+def _error_unpacker() -> Unpack:
+    return COMPILER.unpacker("remote_error")
+
+
+@cache
+def _error_packer() -> Pack:
+    return COMPILER.packer("remote_error")
 
 
 def unpack_error(payload: bytes) -> RemoteError:
     """The payload of a reply, or a stream's packet, of status ERROR."""
-    return cast("RemoteError", _unpack_error(payload))
+    return cast("RemoteError", _error_unpacker()(payload))
 
 
 def pack_error(error: RemoteError) -> bytes:
     """The same as bytes (server)."""
-    return _pack_error(error)
+    return _error_packer()(error)
 
 
 def typed_values(params: Sequence[RemoteTypedParam]) -> dict[str, int | float | bool | str]:

@@ -6,10 +6,10 @@ each of the last three is one write (reference/libvirt-wire.md §5).
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from anyio import to_thread
@@ -78,7 +78,7 @@ class LibvirtDriver:
 
 @asynccontextmanager
 async def _open(uri: URI, env: Env) -> AsyncIterator[Session]:
-    around = Surroundings(environ=env.environ, uid=env.uid, exists=lambda path: Path(path).exists())
+    around = Surroundings(environ=env.environ, uid=env.uid, exists=os.path.exists)
     # looking for sockets touches the file system
     target = await to_thread.run_sync(partial(resolve, uri, around, read_only=env.read_only))
     events = Events()
