@@ -85,7 +85,7 @@ def lifecycle_event(payload: bytes) -> tuple[int, DomainEntry, int, int] | None:
     if len(payload) != 8 + template.size:
         return None
     name, key, id, event, detail = template.unpack_from(payload, 8)
-    return callback, (name.decode("utf-8", "surrogateescape"), key, id), event, detail
+    return callback, (_text(name), key, id), event, detail
 
 
 class _Reader:
@@ -151,7 +151,10 @@ def _cut() -> RemoteProtocolError:
 
 
 def _text(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape")
+    try:
+        return name.decode()  # half the time of a call with arguments
+    except UnicodeDecodeError:
+        return name.decode("utf-8", "surrogateescape")
 
 
 class DomainListReader(_Reader):
@@ -176,7 +179,7 @@ class DomainListReader(_Reader):
                     template = _DOMAINS[length]
                     name, key, id = template.unpack_from(data, at + 4)
                     at += 4 + template.size
-                    found.append((name.decode("utf-8", "surrogateescape"), key, id))
+                    found.append((_text(name), key, id))
                 else:
                     self._at = at
                     found.append((_text(self._string()), self._bytes(16), self._i32()))
@@ -220,7 +223,7 @@ class StatesReader(_Reader):
                         name, key, id, first, state, second, reason = template.unpack_from(data, at + 4)
                         if first == _COUNT_AND_PARAM and second == _SECOND_PARAM:
                             at = end
-                            found.append((name.decode("utf-8", "surrogateescape"), key, id, state, reason))
+                            found.append((_text(name), key, id, state, reason))
                             continue
                 self._at = at
                 found.append(self._by_field())

@@ -118,31 +118,33 @@ class Inventory:
                 return listing
         return await self._by_ids()
 
-    def _submit_list(self, flags: int) -> Call[bytes]:
+    def _submit_list(self, flags: int) -> Call[bytes] | None:
+        """A filtered list; None if this connection can't have it."""
+        name = Proc.CONNECT_LIST_ALL_DOMAINS.name
+        if name in self._missing or f"{name} {flags}" in self._missing:
+            return None
         return self._rpc.submit(Proc.CONNECT_LIST_ALL_DOMAINS, 1, flags, raw=True)
 
-    async def _keys(self, call: Call[bytes] | None) -> frozenset[bytes] | None:
+    async def _keys(self, flags: int, call: Call[bytes] | None) -> frozenset[bytes] | None:
         """The uuids of a filtered list; None if the server can't tell."""
         if call is None:
             return None
         answer = await _outcome(call)
         if isinstance(answer, AvirtError):
             if isinstance(answer, Unsupported):
-                self._missing.add(Proc.CONNECT_LIST_ALL_DOMAINS.name)
-            _log.debug("a filtered list is refused", why=str(answer))
+                self._missing.add(f"{Proc.CONNECT_LIST_ALL_DOMAINS.name} {flags}")
+            _log.debug("a filtered list is refused", flags=flags, why=str(answer))
             return None
         return frozenset([key async for part in _entries(answer) for _, key, _ in part])
 
     async def _by_statistics(self) -> Listing:
         rpc = self._rpc
         states = rpc.submit(Proc.CONNECT_GET_ALL_DOMAIN_STATS, (), STATS_STATE, 0, raw=True, priority=Priority.URGENT)
-        lists: list[Call[bytes] | None] = [None, None, None]
-        if Proc.CONNECT_LIST_ALL_DOMAINS.name not in self._missing:
-            lists = [self._submit_list(flags) for flags in (TRANSIENT, AUTOSTART, MANAGED_SAVE)]
+        lists = [(flags, self._submit_list(flags)) for flags in (TRANSIENT, AUTOSTART, MANAGED_SAVE)]
         payload = await states.wait()
-        transient, autostart, saved = [await self._keys(call) for call in lists]
-        known = Known(transient=transient, autostart=autostart, saved=saved or frozenset())
-        asked = _asked([states, *(call for call in lists if call is not None)])
+        transient, autostart, saved = [await self._keys(flags, call) for flags, call in lists]
+        known = Known(transient=transient, autostart=autostart, saved=saved or frozenset[bytes]())
+        asked = _asked([states, *(call for _, call in lists if call is not None)])
         found: list[Observation] = []
         reader = StatesReader(payload)
         while reader.left:
@@ -165,9 +167,9 @@ class Inventory:
                     answer = states[item.key]
                     if isinstance(answer, NotFound):
                         again[item.key] = None
-                        continue
-                    if isinstance(answer, tuple):
-                        state, reason = answer
+                    if isinstance(answer, AvirtError):
+                        continue  # listed without a state: that it is in no list of active ones says nothing
+                    state, reason = answer
                 entry: StateEntry = (item.name or "", item.key, -1 if item.id is None else item.id, state, reason)
                 (again[item.key],) = listed(self._table, [entry], replace(known, active=active), asked)
             found = [seen for item in found if (seen := again.get(item.key, item)) is not None]
@@ -175,10 +177,10 @@ class Inventory:
 
     async def _activity(self, unclear: Sequence[Observation]) -> Mapping[bytes, bool]:
         """Whether domains are active, by another source than their state."""
-        if Proc.CONNECT_LIST_ALL_DOMAINS.name not in self._missing:
-            up = await self._keys(self._submit_list(ACTIVE | OTHER))
-            if up is not None:
-                return {item.key: item.key in up for item in unclear}
+        flags = ACTIVE | OTHER
+        up = await self._keys(flags, self._submit_list(flags))
+        if up is not None:
+            return {item.key: item.key in up for item in unclear}
         calls = {item.key: self._rpc.submit(Proc.DOMAIN_IS_ACTIVE, _domain_of(item)) for item in unclear}
         active: dict[bytes, bool] = {}
         for key, call in calls.items():
@@ -189,7 +191,8 @@ class Inventory:
 
     async def _by_lists(self) -> Listing:
         flags = (RUNNING, PAUSED, SHUTOFF, OTHER, PERSISTENT, TRANSIENT, AUTOSTART, MANAGED_SAVE)
-        calls = [self._submit_list(flag) for flag in flags]
+        procedure = Proc.CONNECT_LIST_ALL_DOMAINS
+        calls = [self._rpc.submit(procedure, 1, flag, raw=True) for flag in flags]
         first: list[bytes | AvirtError] = []
         for call in calls:
             answer = await _outcome(call)
@@ -213,7 +216,7 @@ class Inventory:
                     if index < len(numbers):
                         states.setdefault(entry[1], []).append(int(numbers[index] or DomainState.NOSTATE))
             keys.append(frozenset(some))
-        known = Known(transient=keys[5], persistent=keys[4], autostart=keys[6], saved=keys[7] or frozenset())
+        known = Known(transient=keys[5], persistent=keys[4], autostart=keys[6], saved=keys[7] or frozenset[bytes]())
         return await self._merged(domains, states, known, asked)
 
     async def _merged(
@@ -355,8 +358,8 @@ class Inventory:
         if said >= 0 and row.active is None:
             active = await self._optional(self._submit_optional(Proc.DOMAIN_IS_ACTIVE, dom))
         saved = False
-        if said == DomainState.SHUTOFF and why == 0 and Proc.CONNECT_LIST_ALL_DOMAINS.name not in self._missing:
-            saved = key in (await self._keys(self._submit_list(MANAGED_SAVE)) or ())
+        if said == DomainState.SHUTOFF and why == 0:  # a restarted daemon forgets why (§16)
+            saved = key in (await self._keys(MANAGED_SAVE, self._submit_list(MANAGED_SAVE)) or ())
         return Seen(
             read(
                 self._table,

@@ -14,7 +14,7 @@ import msgspec
 
 from avirt.drivers.libvirt.bulk import DomainEntry, StateEntry
 from avirt.drivers.libvirt.events import CONTROL_ERROR, REBOOT, LifecycleRow, lifecycle_row
-from avirt.drivers.libvirt.states import Row, StateTable, native_of
+from avirt.drivers.libvirt.states import Row, StateTable
 from avirt.model.change import Origin
 from avirt.model.observation import Observation, Overrun, Seen
 from avirt.model.record import NO_NATIVE, Key, Native
@@ -155,7 +155,7 @@ def listed(table: StateTable, entries: Sequence[StateEntry], known: Known, asked
                     autostart=starts,
                     id=id,
                     marker=id if row.active else None,
-                    native=native_of(state or 0, reason or 0, id),
+                    native={"state": state or 0, "reason": reason or 0, "id": id},
                     origin=Origin.LIST,
                     asked=asked,
                 )

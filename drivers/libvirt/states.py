@@ -32,7 +32,7 @@ from avirt.model.state import (
     state_of,
 )
 
-__all__ = ["COMMON", "TABLES", "Row", "StateTable", "native_of", "table_of"]
+__all__ = ["COMMON", "TABLES", "Row", "StateTable", "table_of"]
 
 _State = tuple[int, int]
 
@@ -57,11 +57,6 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         if self.active is not None or active is None:
             return self
         return (self.up if active else self.down) or self
-
-
-def native_of(state: int, reason: int, id: int | None = None) -> Native:
-    """The evidence as records keep it; `id` as the server prints it, None where there is none."""
-    return {"state": state, "reason": reason} if id is None else {"state": state, "reason": reason, "id": id}
 
 
 class StateTable:
@@ -91,7 +86,7 @@ class StateTable:
 
 
 def _with_native(row: Row, pair: _State) -> Row:
-    native = native_of(int(pair[0]), int(pair[1]))
+    native: Native = {"state": int(pair[0]), "reason": int(pair[1])}
     up, down = (half and msgspec.structs.replace(half, native=native) for half in (row.up, row.down))
     return msgspec.structs.replace(row, native=native, up=up, down=down)
 
