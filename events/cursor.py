@@ -27,6 +27,9 @@ __all__ = ["SCAN", "Cursor", "Statistics", "Walk"]
 
 _SEQ: Final = attrgetter("seq")
 
+_SLICE: Final = 64
+"""How many changes are taken out of the ring at once for a filter to look at."""
+
 SCAN: Final = 512
 """How many changes are looked at between two turns of the loop."""
 
@@ -134,20 +137,27 @@ class Cursor:
         """What became of its changes."""
         return Statistics(given=self._given, lost=self._lost, coalesced=self._coalesced)
 
-    def next(self) -> Change | Gap | None:
-        """The next one; None at the end of the stream, and also where `read` has to look further."""
+    @property
+    def on_ring(self) -> bool:
+        """The next to be read is a single change of the ring: nothing was skipped, and nothing is merged."""
+        return self._walk is None and self.seq + 1 >= self._store.window.oldest
+
+    def ahead(self, count: int) -> Sequence[Change]:
+        """Up to `count` changes, if they are to be had from the ring as they are; `read` is for everything else."""
         window = self._store.window
-        seq = self.seq + 1
-        if self._walk is not None or seq > window.head or seq < window.oldest:
-            return None
-        change = window[seq]
+        first = self.seq + 1
+        if first > window.head or first < window.oldest or self._match is not None or self._walk is not None:
+            return ()
+        changes = window.slice(first, count)
+        self.seq += len(changes)
+        self._given += len(changes)
+        self._time = changes[-1].observed_at
+        return changes
+
+    def unread(self, count: int, seq: int) -> None:
+        """The last `count` of the ring were not given after all: everything up to `seq` was."""
+        self._given -= count
         self.seq = seq
-        self._time = change.observed_at
-        match = self._match
-        if match is not None and not match(change):
-            return None
-        self._given += 1
-        return change
 
     def read(self, limit: int, *, scan: int = SCAN) -> list[Change | Gap]:
         """Up to `limit` of what comes next, after looking at no more than `scan` changes.
@@ -161,24 +171,39 @@ class Cursor:
         store = self._store
         window = store.window
         while len(out) < limit and scan > 0:
-            count = min(limit - len(out), scan)
+            room = limit - len(out)
             if self._walk is not None:
-                self._read_walk(self._walk, count, out)
+                scan -= self._read_walk(self._walk, min(room, scan), out)
             elif self.seq >= window.head:
                 break
             elif self.seq + 1 < window.oldest:
                 self._fall_behind(out)
-                count = 1
+                scan -= 1
             else:
-                changes = window.slice(self.seq + 1, count)
-                count = len(changes)
-                self.seq += count
-                self._time = changes[-1].observed_at
-                match = self._match
-                out.extend(changes if match is None else [change for change in changes if match(change)])
-            scan -= count
+                scan -= self._read_ring(room, scan, out)
         self._given += len(out)
         return out
+
+    def _read_ring(self, room: int, scan: int, out: list[Change | Gap]) -> int:
+        """Returns how many it looked at."""
+        match = self._match
+        if match is None:
+            changes = self._store.window.slice(self.seq + 1, min(room, scan))
+            looked = len(changes)
+            out += changes
+        else:
+            changes = self._store.window.slice(self.seq + 1, min(_SLICE, scan))
+            looked = 0
+            for change in changes:
+                looked += 1
+                if match(change):
+                    out.append(change)
+                    room -= 1
+                    if not room:
+                        break
+        self.seq += looked
+        self._time = changes[looked - 1].observed_at
+        return looked
 
     def _fall_behind(self, out: list[Change | Gap]) -> None:
         """The next change is pruned: what the policy says."""
@@ -211,11 +236,12 @@ class Cursor:
         self._walk = store.walk(-1 if reset else self.seq)
         self._coalesced += head - told
 
-    def _read_walk(self, walk: Walk, count: int, out: list[Change | Gap]) -> None:
+    def _read_walk(self, walk: Walk, count: int, out: list[Change | Gap]) -> int:
+        """Returns how many it looked at."""
         if walk.dropped:
             self._seen = max(self._seen, walk.until)
             self._start_walk(out)
-            return
+            return 1
         match = self._match
         entries = walk.take(count)
         for latest in entries:
@@ -224,9 +250,10 @@ class Cursor:
                 out.append(change)
         if len(walk):
             self.seq = entries[-1].seq
-            return
+            return len(entries)
         self._walk = None
         self.seq = walk.until
         window = self._store.window
         if self.seq >= window.oldest:
             self._time = window[self.seq].observed_at
+        return len(entries) + 1

@@ -1,17 +1,20 @@
 """Subscription: what a reader iterates. The reading is the cursor's; here is the waiting.
 
-Nothing of it runs when its reader does not: no task, no queue, no cancel scope, so it may live across a `yield`, and a
-reader that is stuck costs a few hundred bytes.
+Nothing of it runs when its reader does not: no task, no queue, no cancel scope, so it may live across a `yield`. A
+reader that is stuck holds the few changes that it was about to be given, however far it is behind.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import islice
+from operator import length_hint
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from avirt.errors import SlowSubscriber
 from avirt.events.cursor import Cursor, Statistics
@@ -28,6 +31,8 @@ __all__ = ["Batches", "Subscription", "new_epoch"]
 # not want counts as one. A turn of the loop costs 3 to 10 µs, a change given 0.5, one looked at 0.1
 _GIVE: Final = 64
 _LOOKS: Final = 8
+# read at once when they are given one by one: what a reader that is stuck holds on to
+_AHEAD: Final = 32
 
 _NO_HOSTS: Final[Mapping[str, HostStatus]] = MappingProxyType({})
 
@@ -51,7 +56,19 @@ class Subscription:
         resumed: it goes on after a token, without a snapshot.
     """
 
-    __slots__ = ("_budget", "_closed", "_cursor", "_notifier", "_store", "_waiting", "hosts", "resumed", "snapshot")
+    __slots__ = (
+        "_ahead",
+        "_budget",
+        "_closed",
+        "_cursor",
+        "_items",
+        "_notifier",
+        "_store",
+        "_waiting",
+        "hosts",
+        "resumed",
+        "snapshot",
+    )
 
     def __init__(self, store: Store, cursor: Cursor, snapshot: Snapshot | None) -> None:
         self._store = store
@@ -59,6 +76,8 @@ class Subscription:
         self._notifier = store.notifier
         self._closed = False
         self._waiting = 0
+        self._items: Sequence[Change | Gap] = ()
+        self._ahead: Iterator[Change | Gap] = iter(())  # those of them that are not given yet
         self._budget = 0  # what may be given before the next turn of the loop
         self.snapshot: Sequence[DomainRecord] = () if snapshot is None else snapshot.records
         self.hosts: Mapping[str, HostStatus] = _NO_HOSTS if snapshot is None else snapshot.hosts
@@ -67,17 +86,23 @@ class Subscription:
     @property
     def token(self) -> str:
         """Resumes after what was given so far."""
-        return str(Token(self._store.epoch, self._cursor.seq))
+        return str(Token(self._store.epoch, self._place()))
 
     @property
     def lag(self) -> int:
-        """How many changes of the store it has not looked at."""
-        return self._cursor.lag
+        """How many changes of the store were neither given nor refused by the filter."""
+        return self._store.head - self._place()
 
     @property
     def statistics(self) -> Statistics:
         """What became of its changes so far."""
-        return self._cursor.statistics
+        read = self._cursor.statistics
+        return replace(read, given=read.given - length_hint(self._ahead))
+
+    def _place(self) -> int:
+        """The seq that all that was given so far leads up to."""
+        left = length_hint(self._ahead)
+        return self._items[-left].seq - 1 if left else self._cursor.seq
 
     def read_nowait(self, max: int = 500) -> list[Change | Gap]:
         """What is there, up to `max`, after looking at no more than 512 changes: while `lag` is not 0, ask again.
@@ -87,6 +112,8 @@ class Subscription:
         """
         if self._closed:
             return []
+        if length_hint(self._ahead):
+            return [*islice(self._ahead, max)]
         if self.hosts is not _NO_HOSTS:
             self.snapshot = ()
             self.hosts = _NO_HOSTS
@@ -100,17 +127,23 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Change | Gap:
-        if self._budget > 0:
-            item = self._cursor.next()
-            if item is not None:
-                self._budget -= 1
-                return item
-        elif not self._closed:
-            await self._turn()
-        items = await self._read(1)
+        for item in self._ahead:
+            return item
+        cursor = self._cursor
+        items: Sequence[Change | Gap] = ()
+        while self._budget > 0:
+            items = cursor.ahead(_AHEAD)
+            if items or cursor.behind or self._store.closed:
+                self._budget -= len(items)
+                break
+            await self._wait()
         if not items:
-            raise StopAsyncIteration
-        return items[0]
+            items = await self._read(_AHEAD if cursor.on_ring else 1)
+            if not items:
+                raise StopAsyncIteration
+        self._items = items
+        self._ahead = iter(items)
+        return next(self._ahead)
 
     def batches(self, max: int = 500) -> Batches:
         """All there is, up to `max` (and 512) at once; waits while there is nothing."""
@@ -118,36 +151,39 @@ class Subscription:
 
     async def next_batch(self, max: int = 500) -> list[Change | Gap]:
         """The next list; empty at the end."""
-        await self._turn()
         return await self._read(max)
 
     async def _read(self, max: int) -> list[Change | Gap]:
-        """Up to `max`, at least one; none at the end."""
+        """Up to `max`, at least one; none at the end. Lets others run first where that is due."""
         while True:
+            if self._budget <= 0 and not self._closed:
+                await checkpoint()
+                self._renew()
             place = self._cursor.seq
             items = self.read_nowait(max)
             if items or self._closed:
-                self._budget -= 1 + (self._cursor.seq - place) // _LOOKS
+                self._budget -= len(items) + (self._cursor.seq - place) // _LOOKS
                 return items
             if self._cursor.behind:
-                await self._turn()  # SCAN looked at, nothing wanted
+                self._budget = 0  # SCAN looked at, nothing wanted
             elif self._store.closed:
                 return items
             else:
                 await self._wait()
 
-    async def _turn(self) -> None:
-        """Let others run."""
-        await checkpoint()
-        self._budget = 0 if self._closed else _GIVE
-
     async def _wait(self) -> None:
         """Until there is something new, or the end."""
+        group = self._notifier.join()
         self._waiting += 1
         try:
-            await self._notifier.wait()
+            await group.event.wait()
         finally:
             self._waiting -= 1
+            self._notifier.leave(group)
+        self._renew()
+
+    def _renew(self) -> None:
+        """Others have run."""
         self._budget = 0 if self._closed else _GIVE
 
     def close(self) -> None:
@@ -155,6 +191,8 @@ class Subscription:
         if not self._closed:
             self._closed = True
             self._budget = 0
+            self._cursor.unread(length_hint(self._ahead), self._place())
+            self._ahead = iter(())
             self.snapshot = ()
             self.hosts = _NO_HOSTS
             if self._waiting:

@@ -17,7 +17,6 @@ from avirt.model.change import (
     DomainChange,
     Gap,
     HostChange,
-    HostLost,
     Rebooted,
     RecordChange,
     Removed,
@@ -229,7 +228,7 @@ def everything_of(cursor: Cursor) -> list[Change | Gap]:
 
 def test_cursor_at_the_head_has_nothing() -> None:
     cursor = store_of(8, *World().flips(3)).cursor()
-    assert (cursor.lag, cursor.behind, cursor.read(10), cursor.next()) == (0, False, [], None)
+    assert (cursor.lag, cursor.behind, cursor.read(10)) == (0, False, [])
     assert cursor.statistics == Statistics()
 
 
@@ -237,18 +236,44 @@ def test_cursor_gives_one_by_one_what_it_gives_in_lists() -> None:
     store = Store(capacity=8)
     single, lists = store.cursor(), store.cursor()
     store.publish([*World().flips(5)])
-    assert [single.next() for _ in range(5)] == lists.read(5)
-    assert single.next() is None
+    assert [single.read(1)[0] for _ in range(5)] == lists.read(5)
     assert single.statistics == lists.statistics == Statistics(given=5)
 
 
-def test_cursor_one_by_one_stops_at_what_the_filter_refuses() -> None:
-    store = Store(capacity=8)
+def test_cursor_with_a_filter_looks_no_further_than_what_it_gives() -> None:
+    store = Store(capacity=300)
     world = World()
     cursor = store.cursor(filter=Filter(kinds=frozenset({HostChange})))
-    store.publish([*world.flips(1), world.host("h0", "lost")])
-    assert cursor.next() is None
-    assert isinstance(cursor.next(), HostLost)
+    store.publish([*world.flips(100), world.host("h0", "lost"), world.host("h0", "connected"), *world.flips(9)])
+    assert [item.seq for item in cursor.read(1)] == [101]
+    assert cursor.seq == 101
+    assert [item.seq for item in cursor.read(9)] == [102]
+    assert cursor.lag == 0
+
+
+def test_cursor_given_back_what_was_read_too_much_gives_it_again() -> None:
+    store = Store(capacity=8)
+    cursor = store.cursor()
+    store.publish([*World().flips(5)])
+    cursor.read(4)
+    cursor.unread(2, 2)
+    assert cursor.statistics == Statistics(given=2)
+    assert [item.seq for item in cursor.read(9)] == [3, 4, 5]
+
+
+def test_cursor_is_on_the_ring_until_it_falls_behind_and_when_it_has_caught_up() -> None:
+    world = World()
+    store = store_of(2, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor()
+    assert cursor.on_ring
+    store.publish([*world.flips(2)])
+    assert cursor.on_ring
+    store.publish([*world.flips(2), *world.flips(2, number=2)])
+    fallen = cursor.on_ring
+    cursor.read(1)
+    walking = cursor.on_ring
+    cursor.read(5)
+    assert (fallen, walking, cursor.on_ring) == (False, False, True)
 
 
 def test_cursor_looks_at_no_more_than_it_may_between_two_turns() -> None:

@@ -13,6 +13,15 @@ GROUP = 4
 pytestmark = pytest.mark.anyio
 
 
+async def wait(notifier: Notifier) -> None:
+    """As a subscription does."""
+    group = notifier.join()
+    try:
+        await group.event.wait()
+    finally:
+        notifier.leave(group)
+
+
 class Waiters:
     """Tasks that wait, and how often each was woken."""
 
@@ -21,7 +30,7 @@ class Waiters:
         self.woken: list[int] = []
 
     async def wait(self, number: int) -> None:
-        await self.notifier.wait()
+        await wait(self.notifier)
         self.woken.append(number)
 
 
@@ -139,7 +148,7 @@ async def test_notifier_forgets_a_waiter_that_is_cancelled() -> None:
         for _ in range(2 * GROUP):
             with anyio.CancelScope() as scope:
                 scope.cancel()
-                await notifier.wait()
+                await wait(notifier)
         assert notifier.waiting == 1
         tasks.cancel_scope.cancel()
     assert notifier.waiting == 0

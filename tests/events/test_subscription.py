@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from avirt.errors import RevisionTooOld, SlowSubscriber
 from avirt.events import Filter, Slow, Statistics, Store, Subscription, apply
-from avirt.model.change import Change, Gap, HostChange
+from avirt.model.change import Change, Gap, HostChange, RecordChange
 
 from .world import World
 
@@ -178,6 +178,24 @@ async def test_subscription_is_read_at_once_without_waiting() -> None:
     store.publish([*world.flips(3)])
     assert seqs(subscription.read_nowait(2)) == [1, 2]
     assert seqs(subscription.read_nowait()) == [3]
+
+
+async def test_subscription_read_one_by_one_counts_only_what_it_gave() -> None:
+    """It reads a few ahead: its token, lag and statistics do not show that, and no other way of reading skips it."""
+    world = World()
+    store = Store(epoch="e")
+    subscription = store.subscribe(filter=Filter(kinds=frozenset({RecordChange})))
+    store.publish([*world.flips(2), world.native("h0", 1), *world.flips(50)])
+    assert seqs(await take(subscription, 2)) == [1, 2]
+    assert (subscription.token, subscription.lag, subscription.statistics.given) == ("e:3", 50, 2)
+    assert seqs(subscription.read_nowait(2)) == [4, 5]
+    assert (subscription.token, subscription.statistics.given) == ("e:5", 4)
+    rest = seqs(await subscription.next_batch(100))
+    assert rest == list(range(6, rest[-1] + 1))
+    last = rest[-1] + 2
+    assert seqs(await subscription.next_batch(2)) == [last - 1, last]
+    assert (subscription.token, subscription.lag) == (f"e:{last}", 53 - last)
+    assert subscription.statistics.given == last - 1
 
 
 # ---------------------------------------------------------------- ends
