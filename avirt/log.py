@@ -1,13 +1,15 @@
 """The logger `avirt`: structlog's interface around the stdlib logger, silent until the application configures it.
 
-structlog takes 160 ms to import where rich is installed, more than everything else together, so it is imported with
-the first line that is really logged.
+structlog takes 160 ms to import where rich is installed, more than everything else together and more than a loop may
+stand still. So an application that uses it gets its lines through structlog, with its bound context variables; for one
+that does not, the same lines are made here.
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
@@ -40,13 +42,13 @@ class Logger:
         self._stdlib = stdlib
         self._bound: Any = None
 
-    def _structlog(self) -> Any:
-        if self._bound is None:
-            import structlog
-
+    def _through_structlog(self) -> Any:
+        """A bound logger, if the application has imported structlog."""
+        structlog = sys.modules.get("structlog")
+        if self._bound is None and structlog is not None:
             self._bound = structlog.wrap_logger(
                 self._stdlib,
-                processors=[structlog.stdlib.filter_by_level, _render],
+                processors=[structlog.contextvars.merge_contextvars, _render],
                 wrapper_class=structlog.stdlib.BoundLogger,
             )
         return self._bound
@@ -63,8 +65,15 @@ class Logger:
         return False
 
     def _write(self, level: int, method: str, event: str, values: Mapping[str, object]) -> None:
-        if self._is_wanted(level):
-            getattr(self._structlog(), method)(event, **values)
+        if not self._is_wanted(level):
+            return
+        bound = self._through_structlog()
+        if bound is not None:
+            getattr(bound, method)(event, **values)
+        else:
+            self._stdlib.log(
+                level, "%s", _render(None, method, {"event": event, **values}), exc_info=method == "exception"
+            )
 
     def debug(self, event: str, **values: object) -> None:
         """For whoever looks for a bug."""
