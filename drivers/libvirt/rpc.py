@@ -113,6 +113,10 @@ class Call(Entry, Generic[R], eq=False, kw_only=True):
     reply: Message | None = None
     error: AvirtError | None = None
 
+    def __repr__(self) -> str:
+        # not the payloads: XML may hold secrets
+        return f"<Call {self.what.name} {self.serial}: {self.state.name.lower()}>"
+
     async def wait(self) -> R:
         """The reply, decoded; or, of a raw call, its payload.
 

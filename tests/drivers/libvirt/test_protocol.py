@@ -337,6 +337,15 @@ def test_message_that_breaks_the_rules_is_not_sent(message: Message, why: str) -
     assert len(core.send(Message(REMOTE, 1, MessageType.CALL, 0, payload=bytes(72)))) == 100
 
 
+def test_send_call_gives_the_bytes_of_send() -> None:
+    """The short way; its limit holds as well."""
+    core = Connection(Role.CLIENT, max_message=100)
+    message = Message(REMOTE, 212, MessageType.CALL, 7, payload=bytes(72))
+    assert core.send_call(REMOTE, 212, 7, bytes(72)) == core.send(message)
+    with pytest.raises(LocalProtocolError, match="101 bytes is longer than 100"):
+        core.send_call(REMOTE, 212, 7, bytes(73))
+
+
 def test_connection_shows_what_it_waits_for() -> None:
     """In its repr."""
     core = Connection(Role.CLIENT)

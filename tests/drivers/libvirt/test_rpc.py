@@ -171,6 +171,7 @@ async def test_submitted_calls_go_out_at_the_next_await_without_being_waited_for
         before = len(daemon.calls)
         calls = [rpc.submit(Proc.DOMAIN_GET_STATE, DOMAIN, n) for n in range(3)]
         assert [call.asked for call in calls] == [-1, -1, -1]
+        assert repr(calls[0]) == f"<Call domain_get_state {calls[0].serial}: queued>"
         await daemon.until(lambda: len(daemon.calls) == before + 3)
         await daemon.until(lambda: daemon.in_flight == 0)
         with pytest.raises(LocalProtocolError, match="not answered"):

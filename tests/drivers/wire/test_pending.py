@@ -188,6 +188,27 @@ def test_calls_with_the_same_key_go_one_at_a_time_and_hold_up_nobody_else() -> N
     assert pending._parked == {}
 
 
+def test_start_sends_at_once_only_if_nothing_waits_and_a_slot_is_free() -> None:
+    """Otherwise it queues, as `add` does; keys always take the long way."""
+    pending = Pending[Entry](window=2)
+    new = [Entry(PROGRAM, 7, pending.next_serial(), deadline=deadline) for deadline in (9, 8, 7, 6)]
+    assert [pending.start(entry) for entry in new[:3]] == [True, True, False]
+    assert (pending.in_flight, pending.queued, pending.earliest) == (2, 1, 7)
+    assert answer(pending, new[0]) is new[0]
+    assert not pending.start(new[3])
+    assert pending.take() == [new[2]]
+    for entry in new[1:3]:
+        assert answer(pending, entry) is entry
+    assert pending.take() == [new[3]]
+    answer(pending, new[3])
+    keyed = Entry(PROGRAM, 7, pending.next_serial(), key="d1")
+    assert not pending.start(keyed)
+    assert pending.take() == [keyed]
+    later = Entry(PROGRAM, 7, pending.next_serial(), deadline=99)
+    assert pending.start(later)
+    assert pending.earliest == 6
+
+
 def test_the_end_returns_what_someone_waits_for_and_empties_the_table() -> None:
     """Each with whether it was sent: its outcome is unknown then."""
     pending = Pending[Entry](window=2)
