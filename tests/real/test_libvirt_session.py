@@ -72,6 +72,8 @@ async def test_events_arrive_before_or_after_their_reply_and_asked_tells_which_r
         fresh = rpc.submit(Proc.DOMAIN_GET_STATE, domain, 0)
         assert (await fresh.wait()).state == 3
         assert fresh.asked >= seen[-1]
+        # the model is shared by all who have it open, a connection that is just closing included
+        await rpc.call(Proc.DOMAIN_RESUME, domain)
 
 
 async def test_cancelled_calls_leave_the_connection_usable(daemon: Daemon) -> None:
