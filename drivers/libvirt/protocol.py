@@ -141,6 +141,10 @@ _PEER: Final = {Role.CLIENT: Role.SERVER, Role.SERVER: Role.CLIENT}
 _PONG_FRAME: Final = _HEADER.pack(HEADER_SIZE, KEEPALIVE_PROGRAM, PROGRAM_VERSION, PONG, MessageType.MESSAGE, 0, 0)
 
 
+_REPLY: Final = MessageType.REPLY
+_OK: Final = MessageStatus.OK
+
+
 class Connection:
     """One end of a connection.
 
@@ -159,6 +163,7 @@ class Connection:
         self._wanted = 0  # so many bytes must be here before it is worth looking again
         self._fds: list[int] = []
         self._pong_owed = False
+        self._replies = MessageType.REPLY if role is Role.CLIENT else None
         self._error: RemoteProtocolError | None = None
 
     def __repr__(self) -> str:
@@ -175,6 +180,11 @@ class Connection:
             raise self._error
         if fds:
             self._fds += fds
+        elif not self._buffer and len(data) >= HEADER_SIZE:
+            # one reply, whole and alone, is what most reads bring
+            length, program, version, procedure, type_, serial, status = _HEADER.unpack_from(data)
+            if length == len(data) <= self.max_message and version == 1 and type_ == self._replies and not status:
+                return [Message(program, procedure, _REPLY, serial, _OK, data[HEADER_SIZE:])]
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._wanted:

@@ -54,6 +54,14 @@ _GRANULE: Final = 0.02
 _PING_FRAME: Final = Core(Role.CLIENT).send(PING_MESSAGE)
 
 
+# an enumeration's member takes a look-up in its class each time, which on Python 3.11 is slow
+_REPLY: Final = MessageType.REPLY
+_ERROR: Final = MessageStatus.ERROR
+_QUEUED: Final = State.QUEUED
+_URGENT: Final = Priority.URGENT
+_NORMAL: Final = Priority.NORMAL
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a connection behaves.
 
@@ -127,7 +135,7 @@ class Call(Entry, Generic[R], eq=False, kw_only=True):
         """
         if self.reply is None and self.error is None:
             rpc = self.rpc
-            if self.state is State.QUEUED:
+            if self.state is _QUEUED:
                 rpc.flush()
             self.waiter = waiter = rpc.waiter()
             try:
@@ -142,7 +150,7 @@ class Call(Entry, Generic[R], eq=False, kw_only=True):
         reply = self.reply
         if reply is None or self.error is not None:
             raise self.error or LocalProtocolError(f"{self.what.name} is not answered yet")
-        if reply.status is MessageStatus.ERROR:
+        if reply.status is _ERROR:
             raise native_error(codec.unpack_error(reply.payload), verb=self.what.name)
         if self.raw:
             return cast("R", reply.payload)
@@ -217,7 +225,7 @@ class Rpc:
         """
         call = self._make(procedure, args, timeout=timeout, priority=priority, key=key)
         self._start(call)
-        if call.state is State.QUEUED:
+        if call.state is _QUEUED:
             return await call.wait()
         # as `call.wait`, which would be a coroutine more for the way of nearly all calls
         call.waiter = waiter = self.waiter()
@@ -384,7 +392,7 @@ class Rpc:
             frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
         deadline = inf if timeout is None else self._now() + timeout
         if priority is None:
-            priority = Priority.URGENT if procedure.high else Priority.NORMAL
+            priority = _URGENT if procedure.high else _NORMAL
         call = Call(
             procedure.program,
             procedure.number,
@@ -471,12 +479,15 @@ class Rpc:
             self.close(error)
             return
         done = 0
-        dispatch = self._dispatch
+        on_reply = self._on_reply
         try:
             for message in messages:
                 self.inbound += 1
                 done += 1
-                dispatch(message)
+                if message.type is _REPLY:
+                    on_reply(message)
+                    continue
+                self._dispatch(message)
                 if self.lost is not None:
                     break
         except RemoteProtocolError as error:
@@ -521,24 +532,27 @@ class Rpc:
         for waiter in ends:
             wake(waiter)
 
+    def _on_reply(self, message: Message) -> None:
+        call = self._pending.reply(message.program, message.procedure, message.serial)
+        if call is None:
+            close_fds(message.fds)
+            self._abort_late(message)
+            return
+        if message.fds:
+            if call.takes_fds:
+                call.fds = message.fds
+            else:
+                close_fds(message.fds)
+        if call.on_stream is not None and message.status is _ERROR:
+            self._drop_stream(call)
+        call.reply = message
+        if (waiter := call.waiter) is not None and not waiter.done():
+            waiter.set_result(None)
+
     def _dispatch(self, message: Message) -> None:
         kind = message.type
-        if kind is MessageType.REPLY or kind is MessageType.REPLY_WITH_FDS:
-            call = self._pending.reply(message.program, message.procedure, message.serial)
-            if call is None:
-                close_fds(message.fds)
-                self._abort_late(message)
-                return
-            if message.fds:
-                if call.takes_fds:
-                    call.fds = message.fds
-                else:
-                    close_fds(message.fds)
-            if call.on_stream is not None and message.status is MessageStatus.ERROR:
-                self._drop_stream(call)
-            call.reply = message
-            if (waiter := call.waiter) is not None and not waiter.done():
-                waiter.set_result(None)
+        if kind is MessageType.REPLY_WITH_FDS:
+            self._on_reply(message)
         elif kind is MessageType.MESSAGE:
             if message.program == KEEPALIVE_PROGRAM:
                 self._pinged = True

@@ -84,6 +84,12 @@ class Entry(msgspec.Struct, eq=False):
     is_overdue: bool = False
 
 
+# an enumeration's member takes a look-up in its class each time, which on Python 3.11 is slow
+_QUEUED: Final = State.QUEUED
+_SENT: Final = State.SENT
+_ABANDONED: Final = State.ABANDONED
+_DONE: Final = State.DONE
+
 E = TypeVar("E", bound=Entry)
 
 
@@ -123,7 +129,7 @@ class Pending(Generic[E]):
     @property
     def awaited(self) -> int:
         """Calls queued or unanswered, tombstones not included."""
-        return sum(entry.state is not State.ABANDONED for entry in self._live.values())
+        return sum(entry.state is not _ABANDONED for entry in self._live.values())
 
     def __len__(self) -> int:
         """Calls queued or unanswered, tombstones included."""
@@ -160,7 +166,7 @@ class Pending(Generic[E]):
                 f"{self.queued} calls are waiting for this connection",
                 hint="the hypervisor is slower than the calls come: wait for some of them",
             )
-        entry.state = State.QUEUED
+        entry.state = _QUEUED
         self._live[entry.serial] = entry
         self.queued += 1
         self.earliest = min(self.earliest, entry.deadline)
@@ -182,7 +188,7 @@ class Pending(Generic[E]):
         if self.queued or self.in_flight >= self.window or entry.key is not None:
             self.add(entry)
             return False
-        entry.state = State.SENT
+        entry.state = _SENT
         entry.slot = True
         self.in_flight += 1
         self._live[entry.serial] = entry
@@ -197,7 +203,7 @@ class Pending(Generic[E]):
         for queue in self._queues:
             while queue and self.in_flight < self.window:
                 _, entry = queue.popitem(last=False)
-                entry.state = State.SENT
+                entry.state = _SENT
                 entry.slot = True
                 self.in_flight += 1
                 self.queued -= 1
@@ -213,21 +219,21 @@ class Pending(Generic[E]):
             RemoteProtocolError: no such call was sent, or it called something else.
         """
         entry = self._live.get(serial)
-        if entry is None or entry.state is State.QUEUED:
+        if entry is None or entry.state is _QUEUED:
             raise RemoteProtocolError(f"a reply to a call that was not made (serial {serial})")
         if entry.program != program or entry.procedure != procedure:
             raise RemoteProtocolError(
                 f"a reply of procedure {procedure} of program {program:#x} to a call of"
                 f" {entry.procedure} of {entry.program:#x} (serial {serial})"
             )
-        if entry.slot and entry.key is None and entry.state is State.SENT:
+        if entry.slot and entry.key is None and entry.state is _SENT:
             # the way of nearly all calls, without the detours of `_finish`
             del self._live[serial]
             entry.slot = False
             self.in_flight -= 1
-            entry.state = State.DONE
+            entry.state = _DONE
             return entry
-        awaited = entry.state is State.SENT
+        awaited = entry.state is _SENT
         self._finish(entry)
         if awaited:
             return entry
@@ -236,11 +242,11 @@ class Pending(Generic[E]):
 
     def abandon(self, entry: E, now: float) -> bool:
         """Nobody waits for this call any more. True if it was never sent, and never will be."""
-        if entry.state is State.QUEUED:
+        if entry.state is _QUEUED:
             self._unqueue(entry)
             return True
-        if entry.state is State.SENT:
-            entry.state = State.ABANDONED
+        if entry.state is _SENT:
+            entry.state = _ABANDONED
             entry.deadline = min(entry.deadline, now + self.grace)
             self.earliest = min(self.earliest, entry.deadline)
         return False
@@ -255,13 +261,13 @@ class Pending(Generic[E]):
             if entry.deadline > now:
                 earliest = entry.deadline
                 break
-            if entry.state is State.QUEUED:
+            if entry.state is _QUEUED:
                 self._unqueue(entry)
                 expired.append((entry, False))
                 continue
-            if entry.state is State.SENT:
+            if entry.state is _SENT:
                 expired.append((entry, True))
-            entry.state = State.ABANDONED
+            entry.state = _ABANDONED
             entry.is_overdue = True
             self.abandoned += 1
             if self.written_off == 0:
@@ -273,9 +279,9 @@ class Pending(Generic[E]):
 
     def clear(self) -> list[tuple[E, bool]]:
         """The connection is over: all calls that someone waits for, each with whether it was sent."""
-        left = [(e, e.state is State.SENT) for e in self._live.values() if e.state is not State.ABANDONED]
+        left = [(e, e.state is _SENT) for e in self._live.values() if e.state is not _ABANDONED]
         for entry in self._live.values():
-            entry.state = State.DONE
+            entry.state = _DONE
         for queue in self._queues:
             queue.clear()
         self._live.clear()
@@ -297,13 +303,13 @@ class Pending(Generic[E]):
             self.written_off -= 1
         if entry.is_overdue:
             self.abandoned -= 1
-        entry.state = State.DONE
+        entry.state = _DONE
         if entry.key is not None:
             self._unpark(entry.key)
 
     def _unqueue(self, entry: E) -> None:
         del self._live[entry.serial]
-        entry.state = State.DONE
+        entry.state = _DONE
         self.queued -= 1
         queue = self._queues[entry.priority]
         if entry.serial in queue:
