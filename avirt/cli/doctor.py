@@ -13,7 +13,7 @@ import anyio
 import avirt
 from avirt.cli.codes import exit_code
 from avirt.cli.connections import Cli, open_host
-from avirt.cli.output import clean
+from avirt.cli.output import clean, counted
 from avirt.cli.parse import Format
 from avirt.drivers.libvirt.sockets import Surroundings, Target, resolve
 from avirt.drivers.registry import load_driver
@@ -35,6 +35,10 @@ __all__ = ["doctor"]
 _INSTALL: Final = (
     "install one (Debian: apt install libvirt-daemon-system), name one (avirt doctor URI), or try sim://demo"
 )
+
+
+_NO_CONNECT: Final = 5
+"""VIR_ERR_NO_CONNECT: the daemon has no driver for the URI (libvirt/virterror.h)."""
 
 
 class _Report:
@@ -219,12 +223,13 @@ async def _connect(cli: Cli, report: _Report, name: str, uri: str) -> None:
             through = "" if server is None else f", through {facts.driver} {'.'.join(map(str, server))}"
             report.ok("hypervisor", f"{facts.product}{version} on {facts.hostname}{through}")
             view = host.view.values()
-            report.ok("listing", f"{len(view)} domains, {sum(record.active for record in view)} active")
+            report.ok("listing", f"{counted(len(view), 'domain')}, {sum(record.active for record in view)} active")
             if facts.read_only:
                 text = "read-only: nothing can be changed over this connection"
                 report.say(avirt.Finding(step="access", ok=None, text=text, hint="leave -r out to change something"))
             else:
                 report.ok("access", "read and write")
+            await host.hostname()  # the first call opens what it needs
             began = anyio.current_time()
             await host.hostname()
             report.ok("calls", f"one was answered in {_took(began)}")
@@ -249,6 +254,8 @@ def _step(error: AvirtError) -> str:
         return "permission"
     if isinstance(error, OperationTimeout):
         return "answer"
+    if error.code == _NO_CONNECT:
+        return "hypervisor"
     if isinstance(error, CannotConnect | RemoteProtocolError):
         return "connection"
     if isinstance(error, Unsupported | InvalidURI):

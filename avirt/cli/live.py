@@ -96,10 +96,12 @@ class _View:
         screen = self.screen
         screen.now = datetime.now().astimezone()
         screen.hosts = [host.status for host in self._hosts]
+        views = {host.name: list(host.view.values()) for host in self._hosts}
+        screen.counts = {name: (len(view), sum(record.active for record in view)) for name, view in views.items()}
         if self._domain is not None:
             screen.records = [self._domain.record]
         else:
-            screen.records = [record for host in self._hosts for record in host.view.values()]
+            screen.records = [record for view in views.values() for record in view]
 
 
 async def show(

@@ -16,7 +16,7 @@ from avirt.cli.parse import Format
 from avirt.errors import AvirtError
 from avirt.model.document import Json
 
-__all__ = ["Output", "clean", "render_table", "text_width", "to_json"]
+__all__ = ["Output", "clean", "counted", "render_table", "text_width", "to_json"]
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -24,6 +24,11 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def clean(text: str) -> str:
     r"""One line, control characters as \xNN."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 domain", "2 domains"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def text_width(text: str) -> int:

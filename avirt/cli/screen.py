@@ -6,7 +6,7 @@ The only module that imports rich: `live.py` loads it when a terminal is there t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import nsmallest
 from typing import Final
@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from avirt.cli.output import clean
+from avirt.cli.output import clean, counted
 from avirt.cli.watch_text import clock
 from avirt.cli.words import reason_words, state_words
 from avirt.model.record import Certainty, DomainRecord, HostState, HostStatus
@@ -55,6 +55,7 @@ class Screen:
     Attributes:
         notice: one line at the top, or "".
         hosts, records: what there is.
+        counts: domains of each host, and how many of them are active.
         unreached: hosts that could not be connected, and why.
         log: what happened, the newest last.
     """
@@ -64,6 +65,7 @@ class Screen:
         self.several = several
         self.hosts: Sequence[HostStatus] = ()
         self.records: Sequence[DomainRecord] = ()
+        self.counts: Mapping[str, tuple[int, int]] = {}
         self.unreached: list[tuple[str, str]] = []
         self.log: deque[Entry] = deque(maxlen=LOG_LINES)
         self.now = datetime.now().astimezone()
@@ -96,9 +98,8 @@ class Screen:
                 version = "" if status.facts.version is None else " " + ".".join(map(str, status.facts.version))
                 text.append(f"  {clean(status.facts.product)}{version}", "dim")
             if status.state is HostState.LIVE:
-                own = [record for record in self.records if record.host == status.name]
-                active = sum(record.active for record in own)
-                text.append(f"  {len(own)} domains, {active} active", "dim")
+                domains, active = self.counts.get(status.name, (0, 0))
+                text.append(f"  {counted(domains, 'domain')}, {active} active", "dim")
             elif status.why:
                 again = f"; next try {clock(status.next_try, today=self.now)}" if status.next_try else ""
                 text.append(f"  {clean(status.why)}{again}", "yellow")

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import avirt
 from avirt.cli.connections import Cli, connected, find
 from avirt.cli.lasting import each_host, until
-from avirt.cli.output import clean
+from avirt.cli.output import clean, counted
 from avirt.cli.parse import Format
 from avirt.cli.progress import progress
 from avirt.cli.watch_text import clock, describe, standing, subject
@@ -33,7 +33,7 @@ class Lines:
         if out.format is Format.JSON:
             out.object(snapshot_document(host.name, stream.snapshot, stream.token))
         elif out.format is Format.TABLE and not out.quiet:
-            out.line(clean(f"{host.name}: {len(stream.snapshot)} domains"))
+            out.line(clean(f"{host.name}: {counted(len(stream.snapshot), 'domain')}"))
             records = sorted(stream.snapshot, key=lambda record: record.name)
             out.lines(f"  {clean(record.name)}: {standing(record)}" for record in records)
         out.flush()

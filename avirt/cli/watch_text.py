@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
+from avirt.cli.output import counted
 from avirt.cli.words import reason_words, state_words
 from avirt.model import change as changes
 from avirt.model.document import plain
@@ -86,14 +87,14 @@ def describe(item: Watched) -> str:
     if isinstance(item, changes.Gap):
         return text
     if isinstance(item, changes.DomainChange) and item.merged > 1:
-        text += f" [{item.merged} changes]"
+        text += f" [{counted(item.merged, 'change')}]"
     return text if item.origin is changes.Origin.EVENT else f"{text} [{item.origin}]"
 
 
 def _describe(item: Watched) -> str:
     match item:
         case changes.Gap():
-            return f"{item.lost} changes were missed"
+            return f"{counted(item.lost, 'change')} missed"
         case changes.Added():
             return "added" if item.after is None else f"added: {standing(item.after)}"
         case changes.Removed():
@@ -115,7 +116,7 @@ def _describe(item: Watched) -> str:
         case changes.HostLost():
             return f"{'refused' if item.refused else 'lost'}: {item.why}"
         case changes.HostResynced():
-            return f"resynced: {item.domains} domains"
+            return f"resynced: {counted(item.domains, 'domain')}"
         case changes.HostReplaced():
             return f"replaced: now {_facts(item.after)}"
         case changes.DuplicateHost():

@@ -31,7 +31,7 @@ def altered(record: DomainRecord, **fields: object) -> DomainRecord:
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        (changes.Gap(lost=4, since=1.0, seq=9), "4 changes were missed"),
+        (changes.Gap(lost=4, since=1.0, seq=9), "4 changes missed"),
         (changes.Added(**WHO, after=UP), "added: running (booted)"),
         (changes.Added(**WHO), "added"),
         (changes.Removed(**WHO, before=UP), "removed"),
