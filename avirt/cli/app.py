@@ -53,14 +53,16 @@ def main(argv: Sequence[str] | None = None, *, backend: str = "asyncio") -> int:
 
 def script() -> NoReturn:
     """The entry point: `main`, then out, without the 20 ms that taking the interpreter apart would take."""
+    import codecs
     import gc
     import os
     from io import TextIOWrapper
 
     gc.disable()  # a short verb ends before it would pay; a lasting one turns it on again
+    codecs.register_error("avirt", _write_somehow)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")  # a name that is no UTF-8 goes out as it came in
+            stream.reconfigure(errors="avirt")
     code = main()
     try:
         for stream in (sys.stdout, sys.stderr):
@@ -69,9 +71,20 @@ def script() -> NoReturn:
     except BrokenPipeError:
         pass
     except OSError as error:
-        sys.stderr.write(f"error: output: {error.strerror}\n")
-        code = code or 1
+        if code == 0 and sys.stderr is not None:
+            sys.stderr.write(f"error: output: {error.strerror}\n")
+            code = 1
     os._exit(code)
+
+
+def _write_somehow(error: UnicodeError) -> tuple[str | bytes, int]:
+    """A name that is no UTF-8 goes out as it came in; what the terminal's encoding lacks is escaped."""
+    import codecs
+
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
 
 
 def _dispatch(command: Command, out: Output, backend: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Final, TextIO
 
 import msgspec
@@ -126,7 +127,8 @@ class Output:
     def error(self, message: str, hint: str = "") -> None:
         """What went wrong on stderr, and what to do about it."""
         text = f"error: {clean(message)}\n" + (f"hint: {clean(hint)}\n" if hint else "")
-        self.flush()
+        with suppress(OSError):  # stdout may be what is wrong
+            self.flush()
         _write(sys.stderr, text, flush=True)
 
     def failure(self, error: AvirtError, *, prefix: str = "") -> None:

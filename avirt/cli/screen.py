@@ -114,7 +114,8 @@ class Screen:
         if self.several:
             table.add_column("Host", ratio=2, no_wrap=True)
         table.add_column("Name", ratio=3, no_wrap=True)
-        table.add_column("State", ratio=2, no_wrap=True)
+        # "paused, snapshotting" fits
+        table.add_column("State", ratio=2, width=20 if options.max_width >= 80 else None, no_wrap=True)
         table.add_column("Reason", ratio=2, no_wrap=True)
         table.add_column("Since", width=19 if self._any_old() else 8, no_wrap=True)
         table.add_column("Certainty", width=9, no_wrap=True)

@@ -22,10 +22,11 @@ PATIENCE: Final = 5.0
 
 
 class ConnectionDiagnostics:
-    """`drivers.base.Diagnostics`."""
+    """`drivers.base.Diagnostics`. `patience`: seconds for what takes milliseconds."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, *, patience: float = PATIENCE) -> None:
         self._lanes = lanes
+        self._patience = patience
 
     async def diagnose(self) -> Sequence[Finding]:
         """Looks, and makes calls that change nothing."""
@@ -49,7 +50,7 @@ class ConnectionDiagnostics:
     async def _requests(self) -> Finding:
         rpc = self._lanes.control
         began = anyio.current_time()
-        calls = [rpc.submit(Proc.CONNECT_GET_LIB_VERSION, timeout=PATIENCE) for _ in range(BURST)]
+        calls = [rpc.submit(Proc.CONNECT_GET_LIB_VERSION, timeout=self._patience) for _ in range(BURST)]
         try:
             for call in calls:
                 await call.wait()
@@ -57,7 +58,7 @@ class ConnectionDiagnostics:
             return Finding(
                 step="request limit",
                 ok=False,
-                text=f"{BURST} calls at once were not answered within {PATIENCE:g} s",
+                text=f"{BURST} calls at once were not answered within {self._patience:g} s",
                 hint="the daemon's workers are busy, perhaps with a domain that hangs; or max_client_requests in its"
                 f" configuration is below the {rpc.settings.window} that avirt has under way at once",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,14 @@ import pytest
 from avirt.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+POWERLESS = (
+    ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+    if os.getuid() == 0
+    else []
+)
+"""Makes root as powerless towards files as anyone."""
 
 
 class Ran(msgspec.Struct):
@@ -42,12 +51,6 @@ Run = Callable[..., Ran]
 Spawn = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    """The loops that the command line may run on."""
-    return str(request.param)
-
-
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Run:
     """Run a command line: one string that is split at spaces, or several words."""
@@ -62,15 +65,28 @@ def run(capfd: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
+def closed_socket(tmp_path: Path) -> Iterator[str]:
+    """The URI of a socket that nobody may open."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen()
+        (tmp_path / "s").chmod(0)
+        yield f"qemu+unix:///system?socket={tmp_path}/s"
+
+
+@pytest.fixture
 def spawn() -> Iterator[Spawn]:
     """Start `python -m avirt` with these words; ended at the end."""
     running: list[subprocess.Popen[str]] = []
 
-    def one(*words: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+    def one(
+        *words: str, env: dict[str, str] | None = None, as_nobody: bool = False, **options: Any
+    ) -> subprocess.Popen[str]:
         environ = {key: value for key, value in os.environ.items() if key not in ("AVIRT_URI", "LIBVIRT_DEFAULT_URI")}
         environ |= {"PYTHONPATH": str(ROOT)} | (env or {})
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        process = subprocess.Popen([sys.executable, "-m", "avirt", *words], env=environ, **(pipes | options))
+        command = [*(POWERLESS if as_nobody else []), sys.executable, "-m", "avirt", *words]
+        process = subprocess.Popen(command, env=environ, **(pipes | options))
         running.append(process)
         return process
 
