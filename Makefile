@@ -64,7 +64,9 @@ soak: $(VENV)/.dev ## ten minutes: a watch through twenty daemon restarts and 50
 
 bench: $(VENV)/.dev ## the benchmarks, each against its peer
 	@sh tools/setup_peers.sh
-	@for program in $(sort $(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$program $(ARGS) || exit 1; done
+	@sh tools/setup_bench.sh $(VENV)
+	@failed=0; for program in $(notdir $(basename $(sort $(wildcard benchmarks/bench_*.py)))); do \
+	  $(BIN)/python -m benchmarks.$$program $(ARGS) || failed=1; done; exit $$failed
 
 docs: $(VENV)/.dev ## run every code block of README and docs/
 	$(PYTEST) tests/docs $(ARGS)
