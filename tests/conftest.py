@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest.register_assert_rewrite("tests.lab", "tests.real.soak_restarts")
 pytest_plugins = ["tests.fix_lab", "tests.fix_leaks", "tests.fix_loop"]
 
 settings.register_profile("avirt", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,7 +1,7 @@
 """Nothing blocks the loop: a watchdog on every loop, and blockbuster where the loop is asyncio's or uvloop's.
 
 Every async test of the suite runs under both. The watchdog fails a test in which the loop stood still for more than
-100 ms, whatever the cause. What is counted is our own standing still: the time that the kernel kept the thread waiting
+100 ms, whatever the cause. What is counted is our own standing still: the time that the kernel kept our threads waiting
 for a processor, and the time that the machine was taken away from us (steal), do not count.
 blockbuster names the call, if it is made by avirt's code in the loop's thread; it knows nothing of trio.
 """
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
 import os
-import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Final, Protocol
@@ -24,6 +24,8 @@ import sniffio
 import trio
 from blockbuster import BlockBuster
 
+import avirt
+
 LIMIT: Final = 0.1
 """Seconds. What a user of a live view or of a server in the same loop begins to feel."""
 
@@ -32,19 +34,32 @@ _HERTZ: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Deprived:
-    """Seconds for which this thread would have run but got no processor."""
+    """Seconds for which threads of ours would have run but got no processor: whichever has the interpreter, the loop
+    waits for it. Read anew at most once a TICK."""
 
     def __init__(self) -> None:
-        self.thread = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+        self._before = 0.0
+        self._before_at = 0.0
 
-    def __call__(self) -> float:
-        try:
-            waited = int(Path(self.thread).read_bytes().split()[1]) / 1e9
-            with Path("/proc/stat").open("rb") as stat:
-                stolen = int(stat.readline().split()[8]) / _HERTZ
-        except OSError:
-            return 0.0
-        return waited + stolen
+    def mark(self) -> None:
+        """From now on, but for at most a TICK before."""
+        now = monotonic()
+        if now - self._before_at > TICK:
+            self._before, self._before_at = self._read(), now
+
+    def since_mark(self) -> float:
+        """How much since."""
+        return self._read() - self._before
+
+    @staticmethod
+    def _read() -> float:
+        waited = 0.0
+        for thread in Path("/proc/self/task").glob("*/schedstat"):
+            with suppress(OSError):  # it has just ended
+                waited += int(thread.read_bytes().split()[1]) / 1e9
+        with suppress(OSError), Path("/proc/stat").open("rb") as stat:
+            waited += int(stat.readline().split()[8]) / _HERTZ
+        return waited
 
 
 class Watchdog(Protocol):
@@ -62,7 +77,7 @@ class AsyncioWatchdog:
     def __init__(self) -> None:
         self.worst = 0.0
         self._deprived = Deprived()
-        self._before = (0.0, 0.0)
+        self._began = 0.0
         self._handle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -74,7 +89,8 @@ class AsyncioWatchdog:
         self._measure()
 
     def _next(self) -> None:
-        self._before = (monotonic(), self._deprived())
+        self._deprived.mark()
+        self._began = monotonic()
         self._handle = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     def _tick(self) -> None:
@@ -82,10 +98,9 @@ class AsyncioWatchdog:
         self._next()
 
     def _measure(self) -> None:
-        began, deprived = self._before
-        late = monotonic() - began - TICK
-        if late > self.worst:
-            self.worst = max(self.worst, late - (self._deprived() - deprived))
+        late = monotonic() - self._began - TICK
+        if late > max(self.worst, TICK):
+            self.worst = max(self.worst, late - self._deprived.since_mark())
 
 
 class TrioWatchdog(trio.abc.Instrument):
@@ -94,7 +109,7 @@ class TrioWatchdog(trio.abc.Instrument):
     def __init__(self) -> None:
         self.worst = 0.0
         self._deprived = Deprived()
-        self._before = (0.0, 0.0)
+        self._began = 0.0
 
     def start(self) -> None:
         trio.lowlevel.add_instrument(self)
@@ -103,19 +118,25 @@ class TrioWatchdog(trio.abc.Instrument):
         trio.lowlevel.remove_instrument(self)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self._before = (monotonic(), self._deprived())
+        self._deprived.mark()
+        self._began = monotonic()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        began, deprived = self._before
-        took = monotonic() - began
-        if began and took > max(self.worst, TICK):
-            self.worst = max(self.worst, took - (self._deprived() - deprived))
+        took = monotonic() - self._began
+        if self._began and took > max(self.worst, TICK):
+            self.worst = max(self.worst, took - self._deprived.since_mark())
 
 
 @functools.cache
 def blockbuster() -> BlockBuster:
-    """Looks only at calls that avirt's own code is part of: tests may block their own loop (and meet the watchdog)."""
-    return BlockBuster("avirt")
+    """Looks only at calls that avirt's own code is part of: tests may block their own loop (and meet the watchdog).
+
+    What an import reads is not a call of ours; the watchdog sees how long it takes.
+    """
+    found = BlockBuster("avirt")
+    for function in found.functions.values():
+        function.can_block_in("<frozen importlib._bootstrap>", "_find_and_load")
+    return found
 
 
 @contextmanager
@@ -152,6 +173,18 @@ def guarded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
             await test(*args, **kwargs)
 
     return run
+
+
+def pytest_collection_finish() -> None:
+    """The public API is loaded before a loop runs, as an application loads it with its own modules.
+
+    What the suite itself holds by now (syntax trees, strategies) is not looked through again by the garbage collector:
+    that alone could take 100 ms.
+    """
+    for name in avirt.__all__:
+        getattr(avirt, name)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

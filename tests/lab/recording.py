@@ -1,4 +1,4 @@
-"""A recorded stream: what a subscriber was given, and whether replaying it gives the view."""
+"""A recorded stream: what a subscriber was given, judged by the promises, and whether replaying it gives the view."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import anyio
 
 from avirt.events.store import apply
 from avirt.events.subscription import Subscription
+from avirt.events.token import Token
 from avirt.model.change import Change, Gap
 from avirt.model.record import DomainKey, DomainRecord
+from avirt.testing.validate import validate
 from tests.lab.site import PATIENCE, Site, rows_of
-from tests.lab.virsh import Row
+from tests.lab.virsh import Row, differences
 
 __all__ = ["Recording", "record"]
 
@@ -48,27 +50,30 @@ class Recording:
         return rows_of(self.replayed())
 
     def states(self, name: str, *, after: int = 0) -> list[str]:
-        """The states that a domain went through, each once: `shutoff`, `running`, …"""
+        """The states that a domain went through, each once: `shutoff`, `running`, …
+
+        SHUTDOWN is left out: QEMU tells of it on the way down only if it comes to that before it is gone.
+        """
         seen: list[str] = []
         for item in self.items[after:]:
             record = getattr(item, "after", None)
             if isinstance(record, DomainRecord) and record.name == name:
                 state = record.state.name.lower()
-                if not seen or seen[-1] != state:
+                if state != "shutdown" and (not seen or seen[-1] != state):
                     seen.append(state)
         return seen
 
-    async def until(self, holds: Callable[[], bool], what: str = "") -> None:
+    async def until(self, holds: Callable[[], bool], what: str = "", *, patience: float = PATIENCE) -> None:
         """Wait for items until it holds."""
-        with anyio.move_on_after(PATIENCE):
+        with anyio.move_on_after(patience):
             while not holds():
                 self._news = anyio.Event()
                 await self._news.wait()
         assert holds(), f"{what or 'what was waited for'} did not come; last: {self.items[-5:]}"
 
-    async def some(self, kind: type[C], *, after: int = 0) -> C:
+    async def some(self, kind: type[C], *, after: int = 0, patience: float = PATIENCE) -> C:
         """Wait for one of a kind."""
-        await self.until(lambda: bool(self.of(kind, after=after)), kind.__name__)
+        await self.until(lambda: bool(self.of(kind, after=after)), kind.__name__, patience=patience)
         return self.of(kind, after=after)[0]
 
     async def settles(self, site: Site) -> dict[str, Row]:
@@ -82,14 +87,22 @@ class Recording:
                 with anyio.move_on_after(0.5):
                     self._news = anyio.Event()
                     await self._news.wait()
-        assert self.rows() == truth
+        assert differences(self.rows(), truth) == []
         return truth
 
 
 @asynccontextmanager
-async def record(subscription: Subscription) -> AsyncIterator[Recording]:
-    """Record a subscription while the body runs; an exception of the body comes out as itself."""
+async def record(subscription: Subscription, *, complete: bool = True) -> AsyncIterator[Recording]:
+    """Record a subscription while the body runs; an exception of the body comes out as itself.
+
+    Args:
+        complete: the subscription has no filter: every step is there to be judged.
+
+    Raises:
+        InvalidStream: at the end, what was given breaks a promise.
+    """
     recording = Recording({item.domain: item for item in subscription.snapshot})
+    start = Token.parse(subscription.token).seq
     failed: BaseException | None = None
 
     async def read() -> None:
@@ -105,3 +118,4 @@ async def record(subscription: Subscription) -> AsyncIterator[Recording]:
         group.cancel_scope.cancel()
     if failed is not None:
         raise failed
+    validate(recording.items, snapshot=list(recording.snapshot.values()), start=start, complete=complete)

@@ -17,7 +17,8 @@ from anyio import to_thread
 
 from avirt.model.record import DomainRecord
 from tests.lab.daemon import Daemon
-from tests.lab.virsh import FIELDS, Row, Virsh, VirshError
+from tests.lab.runner import run
+from tests.lab.virsh import FIELDS, Row, Virsh, VirshError, differences
 
 __all__ = ["ROOT", "Site", "row_of", "rows_of"]
 
@@ -131,7 +132,7 @@ class Site:
                 rows = await self.listed()
                 if rows == truth:
                     return rows
-        assert rows == truth
+        assert differences(rows, truth) == []
         return rows
 
     async def clean(self) -> None:
@@ -152,14 +153,10 @@ def run_avirt(
     *args: str, check: bool = True, timeout: float = 60, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """avirt in a process of its own, without a terminal."""
-    answer = subprocess.run(
+    answer = run(
         [sys.executable, "-m", "avirt", *args],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        cwd=str(ROOT),
         timeout=timeout,
-        check=False,
-        stdin=subprocess.DEVNULL,
         env={**os.environ, "NO_COLOR": "1", **(env or {})},
     )
     if check:

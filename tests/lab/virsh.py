@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-__all__ = ["Row", "Virsh", "VirshError"]
+from tests.lab.runner import run
+
+__all__ = ["Row", "Virsh", "VirshError", "differences"]
 
 Row = dict[str, object]
 """name, uuid, id, state, reason, persistent, autostart of one domain."""
@@ -60,14 +61,7 @@ class Virsh:
         Raises:
             VirshError: it failed.
         """
-        answer = subprocess.run(
-            ["virsh", "-q", "-c", self.uri, *args],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C"},
-        )
+        answer = run(["virsh", "-q", "-c", self.uri, *args], timeout=timeout, env={**os.environ, "LC_ALL": "C"})
         if answer.returncode != 0:
             raise VirshError(answer.stderr.strip() or answer.stdout.strip())
         return answer.stdout.strip()
@@ -93,10 +87,29 @@ class Virsh:
             return {str(row["uuid"]): row for row in parse(said)}
 
 
+def differences(ours: Mapping[str, Row], truth: Mapping[str, Row]) -> list[str]:
+    """Where two pictures differ, in words: `web1: reason is 'failed', virsh says 'crashed'`."""
+    found = []
+    for uuid in sorted(ours.keys() | truth.keys()):
+        mine, theirs = ours.get(uuid), truth.get(uuid)
+        if mine is None or theirs is None:
+            found.append(
+                f"{(mine or theirs or {}).get('name')}: {'only virsh' if mine is None else 'only avirt'} has it"
+            )
+            continue
+        found += [
+            f"{theirs['name']}: {field} is {mine[field]!r}, virsh says {theirs[field]!r}"
+            for field in FIELDS
+            if mine[field] != theirs[field]
+        ]
+    return found
+
+
 def parse(said: str) -> list[Row]:
     """Rows out of `dominfo` and `domstate --reason`, domain after domain."""
     rows: list[Row] = []
     row: Row = {}
+    saved = False
     for line in said.splitlines():
         label, colon, value = line.partition(":")
         value = value.strip()
@@ -109,11 +122,15 @@ def parse(said: str) -> list[Row]:
                 row["uuid"] = value
             case "Persistent" if colon:
                 row["persistent"] = value == "yes"
+            case "Managed save" if colon:
+                saved = value == "yes"
             case "Autostart" if colon:
                 row["autostart"] = value == "enable"
             case _ if not colon and line.endswith(")"):
                 state, _, reason = line[:-1].partition(" (")
                 row["state"] = STATES[state]
                 row["reason"] = REASONS.get(reason, reason)
+                if saved and (state, reason) == ("shut off", "unknown"):
+                    row["reason"] = "saved"  # a restarted daemon forgets the reason, not the image
                 rows.append({field: row.get(field) for field in FIELDS})
     return rows
