@@ -350,3 +350,14 @@ def test_reboot_told_twice_is_one() -> None:
     lab.have(RUNNING, id=3)
     lab.event(Signal.REBOOTED, id=3)
     assert lab.event(Signal.REBOOTED, id=3) == []
+
+
+@pytest.mark.parametrize("signal", [s for s in Signal if s not in (Signal.RENAMED_FROM, Signal.CONTROL_LOST)])
+@pytest.mark.parametrize("status", [RUNNING, PAUSED, OFF])
+def test_every_event_of_a_known_domain_asks_for_one_read_unless_it_removes_it(
+    signal: Signal, status: NormalState
+) -> None:
+    lab = Lab()
+    lab.have(status, id=3)
+    lab.event(signal, id=3)
+    assert lab.probes == ([KEY] if lab.view else [])
