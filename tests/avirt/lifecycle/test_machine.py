@@ -116,7 +116,7 @@ class LifecycleMachine(RuleBasedStateMachine):
                 self.event_arrives()
             for key in sorted(self.wanted):
                 self.probe_is_sent(key)
-            for call in list(self.link.calls):
+            for call in reversed(list(self.link.calls)):  # the oldest answers come last
                 for item in self.link.reply(call):
                     self.took(self.lab.step(item))
 
