@@ -21,6 +21,7 @@ import anyio.lowlevel
 from msgspec.structs import replace
 
 from avirt.drivers.libvirt.bulk import SLICE, DomainEntry, DomainListReader, StateEntry, StatesReader
+from avirt.drivers.libvirt.flags import ListDomains, Stats
 from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain
 from avirt.drivers.libvirt.observe import Known, listed, read
@@ -39,18 +40,6 @@ __all__ = ["Inventory"]
 
 REASONS_UP_TO: Final = 64
 """Where only lists are there, as many domains are asked singly for their reasons: about 5 ms."""
-
-# virDomainStatsTypes, virConnectListAllDomainsFlags (libvirt-domain.h); the enums would take 20 ms to import
-STATS_STATE: Final = 1
-ACTIVE: Final = 1
-PERSISTENT: Final = 4
-TRANSIENT: Final = 8
-RUNNING: Final = 16
-PAUSED: Final = 32
-SHUTOFF: Final = 64
-OTHER: Final = 128
-MANAGED_SAVE: Final = 256
-AUTOSTART: Final = 1024
 
 R = TypeVar("R")
 
@@ -139,8 +128,11 @@ class Inventory:
 
     async def _by_statistics(self) -> Listing:
         rpc = self._rpc
-        states = rpc.submit(Proc.CONNECT_GET_ALL_DOMAIN_STATS, (), STATS_STATE, 0, raw=True, priority=Priority.URGENT)
-        lists = [(flags, self._submit_list(flags)) for flags in (TRANSIENT, AUTOSTART, MANAGED_SAVE)]
+        states = rpc.submit(Proc.CONNECT_GET_ALL_DOMAIN_STATS, (), Stats.STATE, 0, raw=True, priority=Priority.URGENT)
+        lists = [
+            (flags, self._submit_list(flags))
+            for flags in (ListDomains.TRANSIENT, ListDomains.AUTOSTART, ListDomains.MANAGEDSAVE)
+        ]
         payload = await states.wait()
         transient, autostart, saved = [await self._keys(flags, call) for flags, call in lists]
         known = Known(transient=transient, autostart=autostart, saved=saved or frozenset[bytes]())
@@ -177,7 +169,7 @@ class Inventory:
 
     async def _activity(self, unclear: Sequence[Observation]) -> Mapping[bytes, bool]:
         """Whether domains are active, by another source than their state."""
-        flags = ACTIVE | OTHER
+        flags = ListDomains.ACTIVE | ListDomains.OTHER
         up = await self._keys(flags, self._submit_list(flags))
         if up is not None:
             return {item.key: item.key in up for item in unclear}
@@ -190,7 +182,16 @@ class Inventory:
         return active
 
     async def _by_lists(self) -> Listing:
-        flags = (RUNNING, PAUSED, SHUTOFF, OTHER, PERSISTENT, TRANSIENT, AUTOSTART, MANAGED_SAVE)
+        flags = (
+            ListDomains.RUNNING,
+            ListDomains.PAUSED,
+            ListDomains.SHUTOFF,
+            ListDomains.OTHER,
+            ListDomains.PERSISTENT,
+            ListDomains.TRANSIENT,
+            ListDomains.AUTOSTART,
+            ListDomains.MANAGEDSAVE,
+        )
         procedure = Proc.CONNECT_LIST_ALL_DOMAINS
         calls = [self._rpc.submit(procedure, 1, flag, raw=True) for flag in flags]
         first: list[bytes | AvirtError] = []
@@ -359,7 +360,7 @@ class Inventory:
             active = await self._optional(self._submit_optional(Proc.DOMAIN_IS_ACTIVE, dom))
         saved = False
         if said == DomainState.SHUTOFF and why == 0:  # a restarted daemon forgets why (§16)
-            saved = key in (await self._keys(MANAGED_SAVE, self._submit_list(MANAGED_SAVE)) or ())
+            saved = key in (await self._keys(ListDomains.MANAGEDSAVE, self._submit_list(ListDomains.MANAGEDSAVE)) or ())
         return Seen(
             read(
                 self._table,

@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 import anyio.lowlevel
 
 from avirt.drivers.base import DomainInfo, DomainStats, NodeInfo, StatsGroup
+from avirt.drivers.libvirt import flags as f
 from avirt.drivers.libvirt.bulk import StatsReader
-from avirt.drivers.libvirt.generated import enums as e
 from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain
 from avirt.drivers.libvirt.lanes import Lanes
@@ -49,26 +49,26 @@ __all__ = ["DefinitionVerbs", "HostReads", "PowerVerbs", "StatsReads"]
 T = TypeVar("T")
 
 _SHUTDOWN_MODES: Final[Mapping[ShutdownMode, int]] = {
-    ShutdownMode.ACPI: e.DomainShutdownFlagValues.ACPI_POWER_BTN,
-    ShutdownMode.AGENT: e.DomainShutdownFlagValues.GUEST_AGENT,
-    ShutdownMode.INITCTL: e.DomainShutdownFlagValues.INITCTL,
-    ShutdownMode.SIGNAL: e.DomainShutdownFlagValues.SIGNAL,
-    ShutdownMode.PARAVIRT: e.DomainShutdownFlagValues.PARAVIRT,
+    ShutdownMode.ACPI: f.Shutdown.ACPI_POWER_BTN,
+    ShutdownMode.AGENT: f.Shutdown.GUEST_AGENT,
+    ShutdownMode.INITCTL: f.Shutdown.INITCTL,
+    ShutdownMode.SIGNAL: f.Shutdown.SIGNAL,
+    ShutdownMode.PARAVIRT: f.Shutdown.PARAVIRT,
 }
-"""virDomainRebootFlagValues has the same numbers."""
+"""Of a reboot, too."""
 
 _STATS: Final[Mapping[StatsGroup, int]] = {
-    StatsGroup.STATE: e.DomainStatsTypes.STATE,
-    StatsGroup.CPU_TOTAL: e.DomainStatsTypes.CPU_TOTAL,
-    StatsGroup.BALLOON: e.DomainStatsTypes.BALLOON,
-    StatsGroup.VCPU: e.DomainStatsTypes.VCPU,
-    StatsGroup.INTERFACE: e.DomainStatsTypes.INTERFACE,
-    StatsGroup.BLOCK: e.DomainStatsTypes.BLOCK,
-    StatsGroup.PERF: e.DomainStatsTypes.PERF,
-    StatsGroup.IOTHREAD: e.DomainStatsTypes.IOTHREAD,
-    StatsGroup.MEMORY: e.DomainStatsTypes.MEMORY,
-    StatsGroup.DIRTYRATE: e.DomainStatsTypes.DIRTYRATE,
-    StatsGroup.VM: e.DomainStatsTypes.VM,
+    StatsGroup.STATE: f.Stats.STATE,
+    StatsGroup.CPU_TOTAL: f.Stats.CPU_TOTAL,
+    StatsGroup.BALLOON: f.Stats.BALLOON,
+    StatsGroup.VCPU: f.Stats.VCPU,
+    StatsGroup.INTERFACE: f.Stats.INTERFACE,
+    StatsGroup.BLOCK: f.Stats.BLOCK,
+    StatsGroup.PERF: f.Stats.PERF,
+    StatsGroup.IOTHREAD: f.Stats.IOTHREAD,
+    StatsGroup.MEMORY: f.Stats.MEMORY,
+    StatsGroup.DIRTYRATE: f.Stats.DIRTYRATE,
+    StatsGroup.VM: f.Stats.VM,
 }
 
 _STATS_SLICE: Final = 32
@@ -81,7 +81,7 @@ def remote_of(record: DomainRecord) -> RemoteDomain:
 
 
 def _bits(*pairs: tuple[bool, int]) -> int:
-    return sum(int(bit) for on, bit in pairs if on)
+    return sum(bit for on, bit in pairs if on)
 
 
 async def _newest(first: Awaitable[T], older: Callable[[], Awaitable[T]] | None) -> T:
@@ -113,7 +113,7 @@ class PowerVerbs:
 
     async def create(self, options: Create) -> Key:
         """domain_create_xml."""
-        flags = _start_flags(options) | _bits((options.validate, e.DomainCreateFlags.START_VALIDATE))
+        flags = _start_flags(options) | _bits((options.validate, f.Create.START_VALIDATE))
         return Key((await self._calls.domain_create_xml(options.xml, flags)).uuid)
 
     async def shutdown(self, record: DomainRecord, options: Shutdown) -> None:
@@ -124,7 +124,7 @@ class PowerVerbs:
 
     async def destroy(self, record: DomainRecord, options: Destroy) -> None:
         """domain_destroy_flags, on the connection that high-priority calls have."""
-        dom, flags = remote_of(record), _bits((options.graceful, e.DomainDestroyFlagsValues.GRACEFUL))
+        dom, flags = remote_of(record), _bits((options.graceful, f.Destroy.GRACEFUL))
         older = None if flags else lambda: self._control.domain_destroy(dom)
         await _newest(self._control.domain_destroy_flags(dom, flags), older)
 
@@ -156,7 +156,7 @@ class PowerVerbs:
 
     async def restore(self, options: Restore) -> Key | None:
         """domain_restore_flags. The image says whose it is; the call itself does not."""
-        flags = _save_flags(options) | _bits((options.reset_nvram, e.DomainSaveRestoreFlags.RESET_NVRAM))
+        flags = _save_flags(options) | _bits((options.reset_nvram, f.SaveRestore.RESET_NVRAM))
         key = await self._key_of_image(options.path)
         older = None if flags or options.xml is not None else lambda: self._bulk.domain_restore(options.path)
         await _newest(self._bulk.domain_restore_flags(options.path, options.xml, flags), older)
@@ -183,19 +183,19 @@ class PowerVerbs:
 
 def _start_flags(options: Start) -> int:
     return _bits(
-        (options.paused, e.DomainCreateFlags.START_PAUSED),
-        (options.autodestroy, e.DomainCreateFlags.START_AUTODESTROY),
-        (options.bypass_cache, e.DomainCreateFlags.START_BYPASS_CACHE),
-        (options.force_boot, e.DomainCreateFlags.START_FORCE_BOOT),
-        (options.reset_nvram, e.DomainCreateFlags.START_RESET_NVRAM),
+        (options.paused, f.Create.START_PAUSED),
+        (options.autodestroy, f.Create.START_AUTODESTROY),
+        (options.bypass_cache, f.Create.START_BYPASS_CACHE),
+        (options.force_boot, f.Create.START_FORCE_BOOT),
+        (options.reset_nvram, f.Create.START_RESET_NVRAM),
     )
 
 
 def _save_flags(options: Save | Restore | ManagedSave) -> int:
     return _bits(
-        (options.bypass_cache, e.DomainSaveRestoreFlags.BYPASS_CACHE),
-        (options.running, e.DomainSaveRestoreFlags.RUNNING),
-        (options.paused, e.DomainSaveRestoreFlags.PAUSED),
+        (options.bypass_cache, f.SaveRestore.BYPASS_CACHE),
+        (options.running, f.SaveRestore.RUNNING),
+        (options.paused, f.SaveRestore.PAUSED),
     )
 
 
@@ -208,13 +208,13 @@ class DefinitionVerbs:
 
     async def define(self, options: Define) -> Key:
         """domain_define_xml_flags."""
-        flags = _bits((options.validate, e.DomainDefineFlags.VALIDATE))
+        flags = _bits((options.validate, f.Define.VALIDATE))
         older = None if flags else lambda: self._calls.domain_define_xml(options.xml)
         return Key((await _newest(self._calls.domain_define_xml_flags(options.xml, flags), older)).uuid)
 
     async def undefine(self, record: DomainRecord, options: Undefine) -> None:
         """domain_undefine_flags; before 0.9.4 a saved image is dropped by a call of its own."""
-        kinds = e.DomainUndefineFlagsValues
+        kinds = f.Undefine
         flags = _bits(
             (options.managed_save, kinds.MANAGED_SAVE),
             (options.snapshots_metadata, kinds.SNAPSHOTS_METADATA),
@@ -252,10 +252,10 @@ class DefinitionVerbs:
     ) -> str:
         """domain_get_xml_desc."""
         flags = _bits(
-            (inactive, e.DomainXMLFlags.INACTIVE),
-            (secure, e.DomainXMLFlags.SECURE),
-            (update_cpu, e.DomainXMLFlags.UPDATE_CPU),
-            (migratable, e.DomainXMLFlags.MIGRATABLE),
+            (inactive, f.Xml.INACTIVE),
+            (secure, f.Xml.SECURE),
+            (update_cpu, f.Xml.UPDATE_CPU),
+            (migratable, f.Xml.MIGRATABLE),
         )
         return await self._calls.domain_get_xml_desc(remote_of(record), flags)
 
@@ -346,7 +346,7 @@ class StatsReads:
             Proc.CONNECT_GET_ALL_DOMAIN_STATS,
             tuple(remote_of(record) for record in records),
             _bits(*((True, _STATS[group]) for group in groups)),
-            _bits((nowait, e.ConnectGetAllDomainStatsFlags.NOWAIT)),
+            _bits((nowait, f.Reads.STATS_NOWAIT)),
             raw=True,
             timeout=None,
         ).wait()

@@ -153,7 +153,7 @@ async def test_events_that_nobody_asked_for_are_ignored() -> None:
     async with watched() as one:
         network = t.RemoteNetworkEventLifecycleMsg(1, t.RemoteNetwork("n", b"u" * 16), 0, 0)
         assert await one.send(Proc.NETWORK_EVENT_LIFECYCLE, network) == []
-        nowhere: Procedure[Any] = Procedure(
+        nowhere: Procedure[object] = Procedure(
             "event_of_the_future", 0x20008086, 9999, msg="remote_domain_event_lifecycle_msg"
         )
         assert await one.send(nowhere, None, payload=b"\0\0\0\1") == []
