@@ -486,9 +486,9 @@ async def test_the_whole_protocol_is_there_natively() -> None:
         one.answers[Proc.DOMAIN_RESET] = HOLD
         async with anyio.create_task_group() as group:
             group.start_soon(native.domain_reset, DOM)
-            group.start_soon(native.domain_suspend, DOM)
             while not one.daemons[1].held:
                 await anyio.lowlevel.checkpoint()
+            group.start_soon(native.domain_suspend, DOM)
             assert await native.domain_get_os_type(DOM) == "hvm"
             assert Proc.DOMAIN_SUSPEND not in [procedure for procedure, _ in one.made()]
             one.daemons[1].reply(one.daemons[1].held.pop())
