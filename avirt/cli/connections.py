@@ -6,6 +6,7 @@ can't be reached is one line on stderr, the others go on.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -24,6 +25,8 @@ __all__ = ["ANY", "CONNECT_TIMEOUT", "Cli", "Hosts", "connected", "find", "open_
 
 CONNECT_TIMEOUT: Final = 30.0
 """Seconds for a connection and its first listing."""
+PERSONS_TIMEOUT: Final = 300.0
+"""The same where a person may have to answer a prompt (polkit)."""
 
 ANY: Final = ("id", "uuid", "name")
 """What a DOMAIN may be, in virsh's order."""
@@ -66,7 +69,8 @@ class Hosts(msgspec.Struct):
 
 def open_host(cli: Cli, name: str, uri: str | None, store: avirt.Store | None = None) -> avirt.connect:
     """One connection, by the CLI's options."""
-    return avirt.connect(uri, name=name or None, readonly=cli.options.readonly, timeout=CONNECT_TIMEOUT, store=store)
+    timeout = PERSONS_TIMEOUT if sys.stdin is not None and sys.stdin.isatty() else CONNECT_TIMEOUT
+    return avirt.connect(uri, name=name or None, readonly=cli.options.readonly, timeout=timeout, store=store)
 
 
 def unique_names(uris: Sequence[tuple[str, str]]) -> list[str]:
