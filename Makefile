@@ -27,12 +27,13 @@ run: $(VENV)/.run ## a live view of the hypervisors of this machine (ARGS="…" 
 
 test: lint types ## everything: lint, types, all tests, with real hypervisors (as root it installs them)
 	@sh tools/setup_peers.sh
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -q -n 2 -m "not real" $(ARGS)
+	$(PYTEST) -m real --durations=10 $(ARGS)
 
 quick: $(VENV)/.dev ## lint and all tests that need no real hypervisor
 	@$(BIN)/ruff check -q .
 	@$(BIN)/python tools/check_layers.py --check
-	$(PYTEST) -q -m "not real and not slow" $(ARGS)
+	$(PYTEST) -q -n 2 -m "not real and not slow" $(ARGS)
 
 lint: $(VENV)/.dev ## format, lint, layers, generated files
 	$(BIN)/ruff format --check .

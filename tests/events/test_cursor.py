@@ -206,7 +206,7 @@ class StreamMachine(RuleBasedStateMachine):
         assert len(self.store.window) == min(self.store.head, 8)
 
 
-TestStream = StreamMachine.TestCase
+TestStream = pytest.mark.slow(StreamMachine.TestCase)
 TestStream.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
 
 

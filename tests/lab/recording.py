@@ -13,6 +13,7 @@ from avirt.events.subscription import Subscription
 from avirt.events.token import Token
 from avirt.model.change import Change, Gap
 from avirt.model.record import DomainKey, DomainRecord
+from avirt.model.state import DomainState, PausedReason
 from avirt.testing.validate import validate
 from tests.lab.site import PATIENCE, Site, rows_of
 from tests.lab.virsh import Row, differences
@@ -52,14 +53,16 @@ class Recording:
     def states(self, name: str, *, after: int = 0) -> list[str]:
         """The states that a domain went through, each once: `shutoff`, `running`, …
 
-        SHUTDOWN is left out: QEMU tells of it on the way down only if it comes to that before it is gone.
+        What comes only now and then is left out: SHUTDOWN, of which QEMU tells on the way down if it comes to that
+        before it is gone, and PAUSED(starting up), which is seen if a domain is read while it starts.
         """
         seen: list[str] = []
         for item in self.items[after:]:
             record = getattr(item, "after", None)
             if isinstance(record, DomainRecord) and record.name == name:
                 state = record.state.name.lower()
-                if state != "shutdown" and (not seen or seen[-1] != state):
+                passing = record.state is DomainState.SHUTDOWN or record.reason is PausedReason.STARTING_UP
+                if not passing and (not seen or seen[-1] != state):
                     seen.append(state)
         return seen
 

@@ -135,6 +135,7 @@ class Soak:
         if self.random.random() < 0.2:
             await self.site.create(xml)
             guest.state, guest.persistent = "running", False
+            guest.history.append("paused?")
             self.done["create"] += 1
         else:
             await self.site.define(xml)
@@ -171,9 +172,7 @@ class Soak:
         states = {"start": "running", "resume": "running", "suspend": "paused"}
         guest.state = states.get(action, "shutoff")
         match action:
-            case "start" if guest.saved:
-                guest.history.append("paused?")
-            case "managedsave":
+            case "start" | "managedsave":  # starting up, restoring, saving
                 guest.history.append("paused?")
             case "destroy":
                 guest.history.append("shutdown?")

@@ -28,7 +28,8 @@ class Terminal:
     def __init__(self, *words: str, env: dict[str, str] | None = None) -> None:
         self.master, slave = pty.openpty()
         self.resize(20, 90, tell=False)
-        environ = {key: value for key, value in os.environ.items() if key not in ("AVIRT_URI", "LIBVIRT_DEFAULT_URI")}
+        ours = ("AVIRT_URI", "LIBVIRT_DEFAULT_URI", "COLUMNS", "LINES")
+        environ = {key: value for key, value in os.environ.items() if key not in ours}
         environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"} | (env or {})
         self.process = subprocess.Popen(
             ["setsid", "--ctty", sys.executable, "-m", "avirt", *words],

@@ -4,6 +4,7 @@ is what is true; replaying the Changes gives the view; no step is illegal and un
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -132,4 +133,4 @@ class LifecycleMachine(RuleBasedStateMachine):
 
 
 LifecycleMachine.TestCase.settings = settings(stateful_step_count=50)
-TestLifecycleMachine = LifecycleMachine.TestCase
+TestLifecycleMachine = pytest.mark.slow(LifecycleMachine.TestCase)
