@@ -53,7 +53,7 @@ async def test_snapshot_and_stream_give_the_view_and_the_truth(seed: int) -> Non
             assert [item.seq for item in items] == sorted({item.seq for item in items})
             for item in items:
                 apply(view, item)
-        assert list(view.values()) == list(host.view.values())
+        assert {record.key: record for record in view.values()} == dict(host.view)
         assert {record.name: record.state for record in host.view.values()} == {
             domain.name: domain.state for domain in world.domains.values()
         }

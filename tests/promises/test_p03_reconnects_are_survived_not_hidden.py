@@ -8,10 +8,9 @@ import pytest
 from avirt.model.change import Added, HostConnected, HostLost, HostResynced, Removed
 from tests.avirt.worlds import make_world, watched
 
-pytestmark = pytest.mark.anyio
 
-
-async def test_twenty_lost_links_are_each_said_and_made_good() -> None:
+@pytest.mark.trio
+async def test_twenty_lost_links_are_each_said_and_made_good(autojump_clock: object) -> None:
     world = make_world("stays")
     async with watched(world) as host, host.watch() as changes:
         for number in range(20):

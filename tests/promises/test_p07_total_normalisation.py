@@ -43,8 +43,6 @@ def test_an_inactive_domain_is_shutoff_or_crashed_whatever_is_said(state: Domain
 
 
 INNER = ("QEMU", "Xen", "LXC", "TEST", "VBOX", "BHYVE", "vz", "ESX", "Hyper-V", "OpenVZ", "VMware", "CH", "Future")
-    ["QEMU", "Xen", "LXC", "TEST", "VBOX", "BHYVE", "vz", "ESX", "Hyper-V", "OpenVZ", "VMware", "CH", "Future"]
-)
 
 
 @pytest.mark.parametrize("inner", INNER)
