@@ -69,6 +69,7 @@ class DriverConformance:
 
     Attributes:
         can_power: domains can be started and destroyed.
+        can_start_paused: a domain can be started without its CPUs running.
         can_suspend, can_define, can_create, can_rename, can_autostart, can_managed_save: what else can be done.
         can_read_only: a read-only session can be opened.
         shares_world: two sessions see the same hypervisor.
@@ -79,6 +80,7 @@ class DriverConformance:
     pytestmark = pytest.mark.anyio
 
     can_power = True
+    can_start_paused = True
     can_suspend = True
     can_define = True
     can_create = True
@@ -300,7 +302,7 @@ class DriverConformance:
 
     async def test_start_paused_is_paused(self, driver: Driver, uri: str) -> None:
         """And resumes."""
-        self._need("can_power", "can_suspend")
+        self._need("can_power", "can_start_paused", "can_suspend")
         async with self._domain_at(driver, uri) as (observer, record):
             power = _has(observer.session, Power)
             await power.start(record, Start(paused=True))

@@ -6,7 +6,7 @@ from typing import Final, TypeVar, cast
 
 from anyio.abc import TaskStatus
 
-from avirt.drivers.base import Emit, PollPolicy
+from avirt.drivers.base import Emit, PollPolicy, Stats
 from avirt.drivers.libvirt.facts import Host
 from avirt.drivers.libvirt.inventory import Inventory
 from avirt.drivers.libvirt.lanes import Lanes
@@ -72,6 +72,8 @@ class LibvirtSession:
 
     def capability(self, kind: type[T]) -> T | None:
         """This session's implementation of a capability protocol, or None."""
+        if kind is Stats and not self._inventory.has_statistics:
+            return None
         from avirt.drivers.libvirt.capabilities import capability_of  # 7 ms that watching does not need
 
         return cast("T | None", capability_of(kind, self._lanes, has_domains=self._has_domains))

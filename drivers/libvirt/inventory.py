@@ -83,6 +83,11 @@ class Inventory:
         self._table = table
         self._missing: set[str] = set()
 
+    @property
+    def has_statistics(self) -> bool:
+        """False once a listing has found that there are none."""
+        return Proc.CONNECT_GET_ALL_DOMAIN_STATS.name not in self._missing
+
     # ------------------------------------------------------------ all domains
 
     async def read_all(self) -> Listing:

@@ -22,7 +22,7 @@ from avirt.errors import ConnectionLost
 from avirt.model.observation import Gone, Item, Scope, Seen
 from avirt.model.record import HostFacts
 from tests.drivers.libvirt.fake_daemon import FakeDaemon, complaint, connected
-from tests.drivers.libvirt.fake_world import Fake, World, key_of_name
+from tests.drivers.libvirt.fake_world import NO_SUPPORT, Fake, World, key_of_name
 
 pytestmark = pytest.mark.anyio
 
@@ -121,3 +121,13 @@ async def test_capabilities_are_of_the_connection() -> None:
         assert isinstance(session.capability(Stats), Stats)
         assert isinstance(session.capability(HostInfo), HostInfo)
         assert session.capability(dict) is None
+
+
+async def test_statistics_that_a_listing_did_not_find_are_no_capability() -> None:
+    """The LXC driver."""
+    world = World()
+    world.refused[Proc.CONNECT_GET_ALL_DOMAIN_STATS] = NO_SUPPORT
+    async with opened(world) as (session, _):
+        assert session.capability(Stats) is not None  # not known yet
+        await session.list()
+        assert session.capability(Stats) is None
