@@ -49,13 +49,21 @@ class LibvirtSession:
         """All domains."""
         if not self._has_domains:
             return Listing(scope, True, self._lanes.control.inbound, ())
+        self._give_up_if_clogged()
         return await self._inventory.read_all()
 
     async def probe(self, key: Key) -> Seen | Gone:
         """One domain, read freshly."""
         if not self._has_domains:
             return Gone(key, self._lanes.control.inbound)
+        self._give_up_if_clogged()
         return await self._inventory.probe(key)
+
+    def _give_up_if_clogged(self) -> None:
+        """A connection whose slots are held by calls that are never answered is given up: a new one has them all."""
+        control = self._lanes.control
+        if control.is_clogged:
+            control.close(ConnectionLost("the daemon left three calls unanswered", hint="see its log"))
 
     async def watch(self, emit: Emit, *, task_status: TaskStatus[None]) -> None:
         """Emit Items until the connection is lost, which is raised.

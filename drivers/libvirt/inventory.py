@@ -311,10 +311,10 @@ class Inventory:
         return answers
 
     def _submit_state(self, dom: RemoteDomain) -> Call[Any]:
-        """`domain_get_state` since 0.9.2, before it `domain_get_info`, that has no reason."""
+        """`domain_get_state` since 0.9.2, before it `domain_get_info`, that has no reason. One at a time a domain."""
         if Proc.DOMAIN_GET_STATE.name in self._missing:
-            return self._rpc.submit(Proc.DOMAIN_GET_INFO, dom)
-        return self._rpc.submit(Proc.DOMAIN_GET_STATE, dom, 0)
+            return self._rpc.submit(Proc.DOMAIN_GET_INFO, dom, key=dom.uuid)
+        return self._rpc.submit(Proc.DOMAIN_GET_STATE, dom, 0, key=dom.uuid)
 
     async def _state_of(self, call: Call[Any]) -> tuple[int, int] | AvirtError:
         answer = await _outcome(call)
@@ -331,33 +331,33 @@ class Inventory:
         return await self._read(key, Origin.POLL, None)
 
     async def _read(self, key: Key, origin: Origin, found: RemoteDomain | None) -> Seen | Gone:
+        """The state alone first, the rest in one write: of a domain that hangs only one call is on its way (§3)."""
         rpc = self._rpc
         dom = found or RemoteDomain("", key, -1)  # the server goes by the uuid (§6)
-        lookup = rpc.submit(Proc.DOMAIN_LOOKUP_BY_UUID, key) if found is None else None
         state = self._submit_state(dom)
-        persistent = self._submit_optional(Proc.DOMAIN_IS_PERSISTENT, dom)
-        autostart = self._submit_optional(Proc.DOMAIN_GET_AUTOSTART, dom)
-        calls = [call for call in (lookup, state, persistent, autostart) if call is not None]
-        looked: RemoteDomain | AvirtError = dom
-        if lookup is not None:
-            looked = await _outcome(lookup)
         numbers = await self._state_of(state)
-        is_persistent = await self._optional(persistent)
-        starts = await self._optional(autostart)
-        asked = _asked(calls)
         if isinstance(numbers, Unsupported) and Proc.DOMAIN_GET_STATE.name not in self._missing:
             self._missing.add(Proc.DOMAIN_GET_STATE.name)
             return await self._read(key, origin, found)
-        for answer in (looked, numbers):
-            if isinstance(answer, NotFound):
-                return Gone(key, asked, origin)
-        for answer in (looked, numbers):
-            if isinstance(answer, AvirtError):
-                if origin is Origin.POLL:
-                    raise answer
-                numbers = (-1, -1)  # listed without a state: a probe follows
-        assert isinstance(looked, RemoteDomain)
-        assert isinstance(numbers, tuple)
+        if isinstance(numbers, NotFound):
+            return Gone(key, state.asked, origin)
+        if isinstance(numbers, AvirtError):
+            if origin is Origin.POLL:
+                raise numbers
+            numbers = (-1, -1)  # listed without a state: a probe follows
+        lookup = rpc.submit(Proc.DOMAIN_LOOKUP_BY_UUID, key) if found is None else None
+        persistent = self._submit_optional(Proc.DOMAIN_IS_PERSISTENT, dom)
+        autostart = self._submit_optional(Proc.DOMAIN_GET_AUTOSTART, dom)
+        looked: RemoteDomain | AvirtError = dom
+        if lookup is not None:
+            looked = await _outcome(lookup)
+        is_persistent = await self._optional(persistent)
+        starts = await self._optional(autostart)
+        asked = state.asked
+        if isinstance(looked, NotFound):
+            return Gone(key, asked, origin)
+        if isinstance(looked, AvirtError):
+            raise looked
         said, why = numbers
         row = self._table.read(said, why)
         active: bool | None = None

@@ -18,10 +18,10 @@ from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.lanes import open_lanes
 from avirt.drivers.libvirt.rpc import Rpc
 from avirt.drivers.libvirt.watch import Events
-from avirt.errors import ConnectionLost
+from avirt.errors import ConnectionLost, OperationTimeout
 from avirt.model.observation import Gone, Item, Scope, Seen
 from avirt.model.record import HostFacts
-from tests.drivers.libvirt.fake_daemon import FakeDaemon, complaint, connected
+from tests.drivers.libvirt.fake_daemon import HOLD, FakeDaemon, complaint, connected
 from tests.drivers.libvirt.fake_world import NO_SUPPORT, Fake, World, key_of_name
 
 pytestmark = pytest.mark.anyio
@@ -29,10 +29,18 @@ pytestmark = pytest.mark.anyio
 FACTS = HostFacts(uuid=UUID(int=1), hostname="h", product="QEMU", driver="libvirt")
 
 
+class Opened(LibvirtSession):
+    """With its control connection at hand."""
+
+    @property
+    def control(self) -> Rpc:
+        return self._lanes.control
+
+
 @asynccontextmanager
 async def opened(
     world: World, *, type: str = "QEMU", lifecycle: bool = True
-) -> AsyncIterator[tuple[LibvirtSession, FakeDaemon]]:
+) -> AsyncIterator[tuple[Opened, FakeDaemon]]:
     host = Host(FACTS, type, has_event_callbacks=True, has_close_callback=False)
     events = Events()
 
@@ -49,7 +57,7 @@ async def opened(
         connected(prepare=prepare, on_event=events.receive) as (rpc, daemon),
         open_lanes(rpc, no_more) as lanes,
     ):
-        yield LibvirtSession(lanes, host, events), daemon
+        yield Opened(lanes, host, events), daemon
 
 
 class Watch:
@@ -131,3 +139,25 @@ async def test_statistics_that_a_listing_did_not_find_are_no_capability() -> Non
         assert session.capability(Stats) is not None  # not known yet
         await session.list()
         assert session.capability(Stats) is None
+
+
+async def test_a_connection_that_is_clogged_is_given_up() -> None:
+    """Three calls that were never answered hold its slots: the watch ends, a new connection has them all."""
+    world = World(*(Fake(name, id=3) for name in ("a", "b", "c")))
+    async with opened(world) as (session, daemon), anyio.create_task_group() as group:
+        watch = Watch(session)
+        await group.start(watch.run)
+        daemon.handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: HOLD
+        rpc = session.control
+        calls = [
+            rpc.submit(Proc.DOMAIN_GET_STATE, world[name].remote, 0, key=name, timeout=0.0) for name in ("a", "b", "c")
+        ]
+        for call in calls:
+            with pytest.raises(OperationTimeout):
+                await call.wait()
+        assert rpc.is_clogged
+        with pytest.raises(ConnectionLost):
+            await session.list()
+        while watch.lost is None:
+            await anyio.lowlevel.checkpoint()
+        assert "unanswered" in str(watch.lost)

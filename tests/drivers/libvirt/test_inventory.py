@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 from avirt.drivers.libvirt.generated.procedures import Proc
@@ -167,6 +168,7 @@ async def test_without_statistics_filtered_lists_answer_and_the_reasons_are_read
         reads = inventory(rpc)
         listing = await reads.read_all()
         assert {name: summary(item) for name, item in by_name(listing).items()} == EXPECTED
+        assert not reads.has_statistics
         before = len(daemon.calls)
         await reads.read_all()
         assert STATS.name not in since(daemon, before)
@@ -283,8 +285,8 @@ async def test_on_old_servers_a_failed_read_is_listed_without_a_state() -> None:
         assert "off" not in seen
 
 
-async def test_a_probe_is_one_write_of_four_calls() -> None:
-    """State, name and id, persistence, autostart."""
+async def test_a_probe_is_the_state_and_then_three_calls() -> None:
+    """Name and id, persistence, autostart."""
     async with serving(mixed()) as (rpc, daemon):
         before = len(daemon.calls)
         seen = await inventory(rpc).probe(key_of_name("up"))
@@ -296,10 +298,34 @@ async def test_a_probe_is_one_write_of_four_calls() -> None:
 
 
 async def test_a_probe_of_nobody_is_gone() -> None:
-    """NO_DOMAIN from whichever call."""
-    async with serving(mixed()) as (rpc, _):
+    """NO_DOMAIN from the first call, or from a later one: it is as old as the first."""
+    async with serving(mixed()) as (rpc, daemon):
         asked = rpc.inbound
+        before = len(daemon.calls)
         assert await inventory(rpc).probe(key_of_name("nobody")) == Gone(key_of_name("nobody"), asked)
+        assert len(since(daemon, before)) == 1
+        asked = rpc.inbound
+        daemon.handlers[Proc.DOMAIN_LOOKUP_BY_UUID] = lambda _: NO_DOMAIN
+        assert await inventory(rpc).probe(key_of_name("up")) == Gone(key_of_name("up"), asked)
+        daemon.handlers[Proc.DOMAIN_LOOKUP_BY_UUID] = lambda _: BROKEN
+        with pytest.raises(NativeError):
+            await inventory(rpc).probe(key_of_name("up"))
+
+
+async def test_probes_of_a_domain_that_hangs_hold_one_slot() -> None:
+    """The others are read as if nothing were."""
+    async with serving(mixed()) as (rpc, daemon), anyio.create_task_group() as group:
+        up = key_of_name("up")
+        answer = daemon.handlers[Proc.DOMAIN_GET_STATE]
+        daemon.handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: HOLD if dom.uuid == up else answer(dom, flags)
+        reads = inventory(rpc)
+        for _ in range(6):
+            group.start_soon(reads.probe, up)
+        await daemon.until(lambda: bool(daemon.held))
+        for name in ("off", "transient", "saved"):
+            assert isinstance(await reads.probe(key_of_name(name)), Seen)
+        assert len(daemon.held) == 1
+        group.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("procedure", [Proc.DOMAIN_IS_PERSISTENT, Proc.DOMAIN_GET_AUTOSTART])
