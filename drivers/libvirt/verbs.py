@@ -106,15 +106,19 @@ class PowerVerbs:
         """domain_create_with_flags, always: it answers when the domain runs."""
         dom, flags = remote_of(record), _start_flags(options)
         older = None if flags else lambda: self._calls.domain_create(dom)
-        await _newest(self._create_with_flags(dom, flags), older)
+        await _newest(self._create_with_flags(dom, flags, options), older)
 
-    async def _create_with_flags(self, dom: RemoteDomain, flags: int) -> None:
-        await self._calls.domain_create_with_flags(dom, flags)
+    async def _create_with_flags(self, dom: RemoteDomain, flags: int, options: Start) -> None:
+        await self._keeper(options).domain_create_with_flags(dom, flags)
+
+    def _keeper(self, options: Start) -> Remote:
+        """A domain that dies with its connection hangs on the one that stays: others are closed when idle."""
+        return self._control if options.autodestroy else self._calls
 
     async def create(self, options: Create) -> Key:
         """domain_create_xml."""
         flags = _start_flags(options) | _bits((options.validate, f.Create.START_VALIDATE))
-        return Key((await self._calls.domain_create_xml(options.xml, flags)).uuid)
+        return Key((await self._keeper(options).domain_create_xml(options.xml, flags)).uuid)
 
     async def shutdown(self, record: DomainRecord, options: Shutdown) -> None:
         """domain_shutdown_flags."""

@@ -373,6 +373,8 @@ async def test_each_call_takes_its_lane() -> None:
         await one.power.destroy(UP, Destroy())
         one.missing(Proc.DOMAIN_DESTROY_FLAGS)
         await one.power.destroy(UP, Destroy())
+        await one.power.start(DOWN, Start(autodestroy=True))  # it lives as long as the connection
+        await one.power.create(Create(xml=XML, autodestroy=True))
         assert {number for number, *_ in one.calls} == {0}
         one.calls.clear()
         await one.power.suspend(UP, Suspend())
