@@ -13,6 +13,9 @@ import functools
 import gc
 import inspect
 import os
+import sys
+import threading
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,10 +65,41 @@ class Deprived:
         return waited
 
 
+class Witness:
+    """Looks, from a thread of its own, at what a loop does while it stands still."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self.seen = ""
+        self._watchdog = watchdog
+        self._loop = threading.get_ident()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="worker: witness", daemon=True)
+        self._thread.start()
+
+    def _look(self) -> None:
+        while not self._over.wait(TICK):
+            if self._watchdog.due and monotonic() - self._watchdog.due > LIMIT / 2:
+                frame = sys._current_frames().get(self._loop)
+                self.seen = "".join(traceback.format_stack(frame)) if frame else ""
+
+    def leave(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self._thread.join()
+
+
 class Watchdog(Protocol):
-    """Measures one loop from `start` to `stop`. `worst`: the longest that it stood still."""
+    """Measures one loop from `start` to `stop`.
+
+    Attributes:
+        worst: the longest that it stood still.
+        due: monotonic time at which it should have shown life, or began its present step; 0 for neither.
+    """
 
     worst: float
+
+    @property
+    def due(self) -> float: ...
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -79,6 +113,10 @@ class AsyncioWatchdog:
         self._deprived = Deprived()
         self._began = 0.0
         self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def due(self) -> float:
+        return self._began + TICK if self._began else 0.0
 
     def start(self) -> None:
         self._next()
@@ -111,6 +149,10 @@ class TrioWatchdog(trio.abc.Instrument):
         self._deprived = Deprived()
         self._began = 0.0
 
+    @property
+    def due(self) -> float:
+        return self._began
+
     def start(self) -> None:
         trio.lowlevel.add_instrument(self)
 
@@ -125,6 +167,7 @@ class TrioWatchdog(trio.abc.Instrument):
         took = monotonic() - self._began
         if self._began and took > max(self.worst, TICK):
             self.worst = max(self.worst, took - self._deprived.since_mark())
+        self._began = 0.0
 
 
 @functools.cache
@@ -153,15 +196,20 @@ def guard(limit: float | None = LIMIT) -> Iterator[Watchdog]:
     else:
         watchdog = AsyncioWatchdog()
         blockbuster().activate()
+    witness = Witness(watchdog)
     watchdog.start()
     try:
         yield watchdog
     finally:
         watchdog.stop()
+        witness.leave()
         if isinstance(watchdog, AsyncioWatchdog):
             blockbuster().deactivate()
     if limit is not None and watchdog.worst > limit:
-        raise AssertionError(f"the loop stood still for {watchdog.worst * 1000:.0f} ms (limit {limit * 1000:.0f})")
+        raise AssertionError(
+            f"the loop stood still for {watchdog.worst * 1000:.0f} ms (limit {limit * 1000:.0f}); "
+            f"last seen at:\n{witness.seen}"
+        )
 
 
 def guarded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

@@ -26,7 +26,7 @@ def compute(seconds: float) -> None:
 async def run_guarded(block: Callable[[float], None]) -> None:
     with guard():
         await anyio.lowlevel.checkpoint()
-        block(1.5 * LIMIT)
+        block(3 * LIMIT)
         await anyio.lowlevel.checkpoint()
 
 
