@@ -15,12 +15,13 @@ high-priority calls but for the statistics, and are as old as the first of their
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 import anyio.lowlevel
 from msgspec.structs import replace
 
 from avirt.drivers.libvirt.bulk import SLICE, DomainEntry, DomainListReader, StateEntry, StatesReader
+from avirt.drivers.libvirt.errors import NO_DOMAIN
 from avirt.drivers.libvirt.flags import ListDomains, Stats
 from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain
@@ -162,7 +163,7 @@ class Inventory:
                 state, reason = _numbers(item)
                 if item.key in silent:
                     answer = states[item.key]
-                    if isinstance(answer, NotFound):
+                    if _is_unknown(answer):
                         again[item.key] = None
                     if isinstance(answer, AvirtError):
                         continue  # listed without a state: that it is in no list of active ones says nothing
@@ -243,7 +244,7 @@ class Inventory:
         entries: list[StateEntry] = []
         for name, key, id in domains.values():
             answer = answers.get(key)
-            if isinstance(answer, NotFound):
+            if _is_unknown(answer):
                 continue
             if isinstance(answer, tuple):
                 entries.append((name, key, id, *answer))
@@ -288,7 +289,7 @@ class Inventory:
             answer = await _outcome(call)
             if isinstance(answer, RemoteDomain):
                 domains[answer.uuid] = answer
-            elif not isinstance(answer, NotFound):
+            elif not _is_unknown(answer):
                 complete = False  # it is there, but who it is could not be read
                 _log.debug("a domain could not be looked up", why=str(answer))
         found: list[Observation] = []
@@ -339,7 +340,7 @@ class Inventory:
         if isinstance(numbers, Unsupported) and Proc.DOMAIN_GET_STATE.name not in self._missing:
             self._missing.add(Proc.DOMAIN_GET_STATE.name)
             return await self._read(key, origin, found)
-        if isinstance(numbers, NotFound):
+        if _is_unknown(numbers):
             return Gone(key, state.asked, origin)
         if isinstance(numbers, AvirtError):
             if origin is Origin.POLL:
@@ -354,7 +355,7 @@ class Inventory:
         is_persistent = await self._optional(persistent)
         starts = await self._optional(autostart)
         asked = state.asked
-        if isinstance(looked, NotFound):
+        if _is_unknown(looked):
             return Gone(key, asked, origin)
         if isinstance(looked, AvirtError):
             raise looked
@@ -405,3 +406,8 @@ def _domain_of(item: Observation) -> RemoteDomain:
 def _numbers(item: Observation) -> tuple[int | None, int | None]:
     state, reason = item.native.get("state"), item.native.get("reason")
     return (state if isinstance(state, int) else None), (reason if isinstance(reason, int) else None)
+
+
+def _is_unknown(answer: object) -> TypeGuard[NotFound]:
+    """The server knows no such domain. Other things that are not found say nothing about the domain."""
+    return isinstance(answer, NotFound) and answer.code == NO_DOMAIN

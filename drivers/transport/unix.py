@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import socket
+from abc import ABC, abstractmethod
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def unix_transport(sock: socket.socket) -> Transport:
     return _AsyncioTransport(sock) if is_asyncio() else _TrioTransport(sock)
 
 
-class _UnixTransport:
+class _UnixTransport(ABC):
     """What both loops share: the socket, the out-buffer, the end."""
 
     passes_descriptors = True
@@ -284,17 +285,17 @@ class _UnixTransport:
                 self._bug = self._bug or bug
         self._ended()
 
+    @abstractmethod
     def _want_write(self) -> None:
         """Call `_flush` when the socket takes bytes again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget(self) -> None:
         """Take the socket out of the loop."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ended(self) -> None:
         """Let `run` return."""
-        raise NotImplementedError
 
 
 class _AsyncioTransport(_UnixTransport):
