@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from avirt.backoff import Backoff
 from avirt.drivers.base import Driver, Env, PollPolicy, Session
+from avirt.drivers.transport.loop import current_loop
 from avirt.errors import (
     AuthError,
     AvirtError,
@@ -33,7 +34,8 @@ from avirt.errors import (
 )
 from avirt.events.store import Store
 from avirt.groups import foremost
-from avirt.lifecycle import Effect, HostLifecycle, Now, Probe, Relist, Step, slices
+from avirt.lifecycle import HostLifecycle, Now, Probe, Relist, Step, slices
+from avirt.lifecycle.effect import WakeAt
 from avirt.log import get_logger
 from avirt.model.command import READ_TIMEOUT
 from avirt.model.observation import (
@@ -139,6 +141,7 @@ class Engine:
         self._wakes: list[float] = []
         self._kick = anyio.Event()
         self._armed: float | None = None
+        self._clock: Callable[[], float] = anyio.current_time  # the loop's own costs a tenth, once there is a loop
         self._listing: Listed | None = None
         self._list_kick = anyio.Event()
         self._fast_until = 0.0
@@ -237,6 +240,7 @@ class Engine:
             AvirtError: the first connection failed; later ones are tried again.
             InternalError: a bug of ours.
         """
+        self._clock = current_loop().now
         try:
             async with anyio.create_task_group() as tg:
                 tg.start_soon(self._keep_time)
@@ -335,21 +339,23 @@ class Engine:
             tap.give(item)
         if isinstance(item, Overrun):
             log.warning("source overrun", host=self.name, why=item.why)
-        now = anyio.current_time()
+        now = self._clock()
         self._conclude(self._lifecycle.step(item, Now(now, self._wall())), now)
 
     def _conclude(self, step: Step, now: float) -> None:
         if step.changes:
             self.store.publish(step.changes)
         for effect in step.effects:
-            self._effect(effect, now)
+            if isinstance(effect, Probe):
+                if self._session is not None:
+                    self._schedule.ask(effect.key, now)
+                    if self._armed is None or self._armed > now + QUIET:
+                        self._kick.set()
+            else:
+                self._effect(effect)
 
-    def _effect(self, effect: Effect, now: float) -> None:
-        if isinstance(effect, Probe):
-            if self._session is not None:
-                self._schedule.ask(effect.key, now)
-                self._arm(now + QUIET)
-        elif isinstance(effect, Relist):
+    def _effect(self, effect: Relist | WakeAt) -> None:
+        if isinstance(effect, Relist):
             if self._session is not None:
                 self._request_listing()
         else:

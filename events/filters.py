@@ -65,6 +65,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if len(tests) == 1:
             return tests[0]
+        if len(tests) == 2:  # kinds of one host: the commonest
+            first, second = tests
+            return lambda change: first(change) and second(change)
         every = tuple(tests)
 
         def predicate(change: Change) -> bool:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Batches", "Subscription", "new_epoch"]
 
-# a reader that never has to wait lets others run after so many changes given one by one; looking at a few that it does
+# a reader that never has to wait lets others run after so many changes given one by one; looking at two that it does
 # not want counts as one. A turn of the loop costs 3 to 10 µs, a change given 0.5, one looked at 0.1
-_GIVE: Final = 64
-_LOOKS: Final = 8
+_GIVE: Final = 256
+_LOOKS: Final = 2
 # read at once when they are given one by one: what a reader that is stuck holds on to
 _AHEAD: Final = 32
 

@@ -47,7 +47,7 @@ class WakeAt(msgspec.Struct, frozen=True, gc=False):
 Effect = Probe | Relist | WakeAt
 
 
-class Step(msgspec.Struct, frozen=True):
+class Step(msgspec.Struct, frozen=True, gc=False):
     """What one Item led to, in order."""
 
     changes: Sequence[Change]

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from avirt.lifecycle.late import is_late, reread_later
 from avirt.lifecycle.ledger import Ledger, Timer
+from avirt.lifecycle.plain import show_plainly
 from avirt.lifecycle.record import fill, first_record, settle
 from avirt.lifecycle.rules import (
     OFF,
@@ -29,7 +30,7 @@ from avirt.model.observation import Observation, Signal
 from avirt.model.record import DomainRecord
 from avirt.model.state import DomainState, NormalState, Transition
 
-__all__ = ["event"]
+__all__ = ["consider", "event"]
 
 RENAME_HALVES: Final = 2.0
 """Both halves of a rename come together; after so many seconds the domain is read."""
@@ -42,6 +43,12 @@ _OPENING: Final = frozenset({Signal.STARTED, Signal.RESUMED, Signal.SUSPENDED, S
 def event(ledger: Ledger, entry: Entry, seen: Observation) -> None:
     """A lifecycle event: shown at once, and a read is asked for."""
     entry.last_event = max(entry.last_event, seen.asked)
+    if not show_plainly(ledger, entry, seen):
+        consider(ledger, entry, seen)
+
+
+def consider(ledger: Ledger, entry: Entry, seen: Observation) -> None:
+    """By all the rules: the long way."""
     signal = seen.signal
     assert signal is not None
     _EVENTS[signal](ledger, entry, seen)

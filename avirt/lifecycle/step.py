@@ -63,7 +63,7 @@ class HostLifecycle:
         ledger.begin(now)
         if isinstance(item, Seen):
             seen = item.observation
-            entry = ledger.entry(seen.key)
+            entry = ledger.entries.get(seen.key) or ledger.entry(seen.key)
             if seen.signal is not None:
                 events.event(ledger, entry, seen)
             else:

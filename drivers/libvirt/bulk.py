@@ -85,7 +85,11 @@ def lifecycle_event(payload: bytes) -> tuple[int, DomainEntry, int, int] | None:
     if len(payload) != 8 + template.size:
         return None
     name, key, id, event, detail = template.unpack_from(payload, 8)
-    return callback, (_text(name), key, id), event, detail
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        text = _text(name)
+    return callback, (text, key, id), event, detail
 
 
 class _Reader:

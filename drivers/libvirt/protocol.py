@@ -157,7 +157,9 @@ class Connection:
         self.role = role
         self.max_message = max_message
         # By (type, status) as on the wire, so that one look-up both checks and converts.
-        self._arrives: dict[tuple[int, int], tuple[MessageType, MessageStatus]] = {k: k for k in _ARRIVES[role]}
+        self._arrives: dict[tuple[int, int], tuple[MessageType, MessageStatus, bool]] = {
+            (type, status): (type, status, type in _WITH_FDS) for type, status in _ARRIVES[role]
+        }
         self._leaves = frozenset(_ARRIVES[_PEER[role]])
         self._buffer = bytearray()
         self._wanted = 0  # so many bytes must be here before it is worth looking again
@@ -216,7 +218,7 @@ class Connection:
                 self._wanted = length
                 return position
             start, count = position + HEADER_SIZE, 0
-            if kind[0] in _WITH_FDS:
+            if kind[2]:
                 count = self._fd_count(data, start, stop, messages)
                 start += _COUNT.size
                 if stop + count > end:
