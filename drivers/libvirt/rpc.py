@@ -4,6 +4,9 @@ The bytes are `protocol.py`'s, the calls' order `wire/pending.py`'s, the socket 
 `session.py` opens and closes it. From a frame to `on_event`, and to the slot of the call that it answers, there is no
 await. Callers hand over whole frames and wait on their slot: cancelling one tears nothing, and its late reply finds a
 tombstone. Follows reference/libvirt-wire.md §3, §4, §7 and §8.
+
+It is long because calls and streams share serials, slots, deadlines and the end of the connection: cut in two, each
+half would reach into the other.
 """
 
 from __future__ import annotations
