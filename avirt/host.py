@@ -29,6 +29,7 @@ from avirt.drivers.base import (
     StatsGroup,
 )
 from avirt.drivers.registry import load_driver
+from avirt.drivers.transport.loop import current_loop
 from avirt.engine import Engine
 from avirt.errors import (
     AvirtError,
@@ -413,6 +414,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         name = self._name or str(uri)
         if self._store is None:
             self._own_store = store = Store()
+            store.notifier.waiter = current_loop().waiter
             tasks.start_soon(store.notifier.run)
         else:
             store = self._store

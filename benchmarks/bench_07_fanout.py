@@ -17,6 +17,7 @@ from uuid import uuid4
 import anyio
 from anyio.lowlevel import checkpoint
 
+from avirt.drivers.transport.loop import current_loop
 from avirt.events import Store, Subscription
 from avirt.model.change import StateChanged
 from avirt.model.record import DomainRecord, key_of
@@ -97,6 +98,7 @@ async def waiting(turns: Turns, *, lists: bool = False) -> None:
     """All wait; consumption included."""
     store = Store(capacity=10_000)
     crowd = Crowd(store)
+    store.notifier.waiter = current_loop().waiter  # as `connect` does
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(store.notifier.run)
         for _ in range(SUBSCRIBERS):
@@ -114,6 +116,7 @@ async def holds() -> tuple[float, float]:
     store = Store(capacity=10_000)
     crowd = Crowd(store)
     publish = turn = 0.0
+    store.notifier.waiter = current_loop().waiter  # as `connect` does
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(store.notifier.run)
         for _ in range(SUBSCRIBERS):

@@ -173,13 +173,13 @@ class Subscription:
 
     async def _wait(self) -> None:
         """Until there is something new, or the end."""
-        group = self._notifier.join()
+        waiter = self._notifier.join()
         self._waiting += 1
         try:
-            await group.event.wait()
+            await waiter
         finally:
             self._waiting -= 1
-            self._notifier.leave(group)
+            self._notifier.leave(waiter)
         self._renew()
 
     def _renew(self) -> None:

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from avirt.drivers.transport.loop import current_loop
 from avirt.events.notifier import Notifier
 
 GROUP = 4
@@ -15,11 +16,11 @@ pytestmark = pytest.mark.anyio
 
 async def wait(notifier: Notifier) -> None:
     """As a subscription does."""
-    group = notifier.join()
+    waiter = notifier.join()
     try:
-        await group.event.wait()
+        await waiter
     finally:
-        notifier.leave(group)
+        notifier.leave(waiter)
 
 
 class Waiters:
@@ -39,6 +40,37 @@ async def settle(notifier: Notifier, waiting: int) -> None:
     with anyio.fail_after(5):
         while notifier.waiting != waiting:
             await checkpoint()
+
+
+async def test_notifier_with_the_loops_own_waiters_wakes_as_well() -> None:
+    notifier = Notifier(group=GROUP)
+    notifier.waiter = current_loop().waiter
+    waiters = Waiters(notifier)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(notifier.run)
+        for number in range(3 * GROUP):
+            tasks.start_soon(waiters.wait, number)
+        await settle(notifier, 3 * GROUP)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await wait(notifier)
+        assert notifier.waiting == 3 * GROUP
+        notifier.notify()
+        with anyio.fail_after(5):
+            while len(waiters.woken) < 3 * GROUP:
+                await checkpoint()
+        tasks.cancel_scope.cancel()
+
+
+async def test_notifier_wakes_nobody_twice() -> None:
+    """Whoever was woken, and has not run yet, is let alone."""
+    notifier = Notifier(group=GROUP)
+    waiter = notifier.join()
+    waiter.set_result(None)
+    notifier.notify()
+    assert waiter.done()
+    await waiter
+    notifier.leave(waiter)
 
 
 async def test_notifier_without_waiters_does_nothing() -> None:
