@@ -127,9 +127,9 @@ class Store:
             else:
                 force_setattr(change, "seq", seq)
             pruned = window.append(change)
-            if pruned is not None and isinstance(pruned, RecordChange):
+            if pruned is not None:
                 known = hosts.get(pruned.host)
-                if known is not None:
+                if known is not None and isinstance(pruned, RecordChange):
                     known.prune(pruned)
             host = hosts.get(change.host)
             if host is None:

@@ -59,6 +59,7 @@ _PING_FRAME: Final = Core(Role.CLIENT).send(PING_MESSAGE)
 
 # an enumeration's member takes a look-up in its class each time, which on Python 3.11 is slow
 _REPLY: Final = MessageType.REPLY
+_MESSAGE: Final = MessageType.MESSAGE
 _ERROR: Final = MessageStatus.ERROR
 _QUEUED: Final = State.QUEUED
 _URGENT: Final = Priority.URGENT
@@ -482,7 +483,7 @@ class Rpc:
             self.close(error)
             return
         done = 0
-        on_reply = self._on_reply
+        on_reply, on_event = self._on_reply, self.on_event
         try:
             for message in messages:
                 self.inbound += 1
@@ -490,7 +491,10 @@ class Rpc:
                 if message.type is _REPLY:
                     on_reply(message)
                     continue
-                self._dispatch(message)
+                if message.type is _MESSAGE and message.program != KEEPALIVE_PROGRAM and on_event is not None:
+                    on_event(message)
+                else:
+                    self._dispatch(message)
                 if self.lost is not None:
                     break
         except RemoteProtocolError as error:

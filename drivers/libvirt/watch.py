@@ -29,6 +29,7 @@ __all__ = ["Events"]
 T = TypeVar("T")
 
 LIFECYCLE: Final = 0
+_LIFECYCLE_MESSAGE: Final = Proc.DOMAIN_EVENT_CALLBACK_LIFECYCLE.number
 
 SUPERSEDED: Final = {4: 6, 8: 16}
 """Events that tell the same: io-error by io-error-reason, block-job (by path) by block-job-2 (by target). The older one
@@ -128,7 +129,7 @@ class Events:
         emit, rpc = self._emit, self._rpc
         if emit is None or rpc is None:
             return  # not registered yet: a listing comes after that
-        if message.procedure == Proc.DOMAIN_EVENT_CALLBACK_LIFECYCLE.number:
+        if message.procedure == _LIFECYCLE_MESSAGE:
             told = lifecycle_event(message.payload)
             if told is not None:
                 callback, domain, event, detail = told
