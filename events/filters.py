@@ -53,8 +53,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         tests = [
             test
             for wanted, test in (
-                (self.kinds, self._kind_test()),
-                (self._host_names(), self._host_test()),
+                (self._head(), self._head_test()),
                 (self.domains, self._domain_test()),
                 (self.keys, self._key_test()),
                 (self.states, self._state_test()),
@@ -65,9 +64,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if len(tests) == 1:
             return tests[0]
-        if len(tests) == 2:  # kinds of one host: the commonest
-            first, second = tests
-            return lambda change: first(change) and second(change)
         every = tuple(tests)
 
         def predicate(change: Change) -> bool:
@@ -119,22 +115,26 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         named = frozenset(domain.host for domain in self.domains)
         return named if self.hosts is None else named & self.hosts
 
-    def _kind_test(self) -> Predicate:
-        bases = tuple(self.kinds or ())
+    def _head(self) -> object:
+        return self.kinds if self.kinds is not None else self._host_names()
+
+    def _head_test(self) -> Predicate:
+        """Kinds and hosts in one: the commonest filter is both."""
+        bases, names = self.kinds, self._host_names()
+        if bases is None:
+            wanted = names or frozenset()
+            return lambda change: change.host in wanted
+        kinds = tuple(bases)
         known: dict[type[Change], bool] = {}
 
         def test(change: Change) -> bool:
             kind = type(change)
             passes = known.get(kind)
             if passes is None:
-                passes = known[kind] = issubclass(kind, bases)
-            return passes
+                passes = known[kind] = issubclass(kind, kinds)
+            return passes and (names is None or change.host in names)
 
         return test
-
-    def _host_test(self) -> Predicate:
-        names = self._host_names() or frozenset()
-        return lambda change: change.host in names
 
     def _domain_test(self) -> Predicate:
         wanted = frozenset((domain.host, domain.key) for domain in self.domains or ())

@@ -60,7 +60,7 @@ def show_plainly(ledger: Ledger, entry: Entry, seen: Observation) -> bool:
     entry.unsure = entry.started = False
     wall = ledger.now.wall
     revision = ledger.revision = ledger.revision + 1
-    key = seen.key
+    key = before.key
     after = replace(
         before,
         state=status.state,
