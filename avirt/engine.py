@@ -7,10 +7,9 @@ domains. Order on each connection: link up, events armed, listing applied slice 
 
 from __future__ import annotations
 
-import math
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from heapq import heappop, heappush
 from typing import Final
@@ -61,8 +60,6 @@ REFUSED_PAUSE: Final = (60.0, 120.0)
 """Refused credentials are not tried again faster than this: accounts get locked."""
 FAILED_READ_PAUSE: Final = 5.0
 """A domain or listing whose read failed is read again after this."""
-SAME_TIME: Final = 0.001
-"""Items that come within so many seconds have the same time: reading two clocks costs as much as a step's table."""
 TAP_SIZE: Final = 10_000
 """Items kept for one reader of native items; what it does not take in time is counted, and said."""
 
@@ -144,7 +141,6 @@ class Engine:
         self._wakes: list[float] = []
         self._kick = anyio.Event()
         self._armed: float | None = None
-        self._now = Now(-math.inf, 0.0)
         self._clock: Callable[[], float] = anyio.current_time  # the loop's own costs a tenth, once there is a loop
         self._listing: Listed | None = None
         self._list_kick = anyio.Event()
@@ -332,21 +328,22 @@ class Engine:
         raise ConnectionLost(f"{self.name} closed the connection", host=self.name)
 
     async def _watch(self, session: Session, *, task_status: TaskStatus[None]) -> None:
-        await session.watch(self.feed, task_status=task_status)
+        await session.watch(self.take, task_status=task_status)
         raise ConnectionLost(f"{self.name} closed the connection", host=self.name)
 
     # ------------------------------------------------------------ facts in, conclusions out
 
     def feed(self, item: Item) -> None:
-        """One Item through the lifecycle into the store. No await from here to there."""
+        """One Item."""
+        self.take((item,))
+
+    def take(self, items: Sequence[Item]) -> None:
+        """Items through the lifecycle into the store. No await from here to there."""
         for tap in self._taps:
-            tap.give(item)
-        if isinstance(item, Overrun):
-            log.warning("source overrun", host=self.name, why=item.why)
+            for item in items:
+                tap.give(item)
         now = self._clock()
-        if now - self._now.monotonic > SAME_TIME:
-            self._now = Now(now, self._wall())
-        self._conclude(self._lifecycle.step(item, self._now), now)
+        self._conclude(self._lifecycle.steps(items, Now(now, self._wall())), now)
 
     def _conclude(self, step: Step, now: float) -> None:
         if step.changes:
@@ -355,13 +352,13 @@ class Engine:
             if isinstance(effect, Probe):
                 if self._session is not None:
                     self._schedule.ask(effect.key, now)
-                    if self._armed is None or self._armed > now + QUIET:
-                        self._kick.set()
+                    self._arm(now + QUIET)
             else:
                 self._effect(effect)
 
     def _effect(self, effect: Relist | WakeAt) -> None:
         if isinstance(effect, Relist):
+            log.warning("listing again", host=self.name, why=effect.why)
             if self._session is not None:
                 self._request_listing()
         else:

@@ -7,6 +7,7 @@ subscriber; it keeps no view, retries nothing, publishes nothing. The engine own
    deadline that its caller sets, and leaves nothing behind when it raises or is cancelled. `facts` are known then.
 2. `watch(emit)` subscribes, calls `task_status.started()` once every source is armed, and stays until the link is lost:
    it returns, or raises `ConnectionLost`. From a frame to `emit` there is no await, and `emit` never blocks or raises.
+   It takes what came together (in one read of a socket, in one poll), in order: in a storm that saves a third.
 3. `list()` comes after that, so nothing between the two is missed. `complete=False` if filtered or partial: then it
    removes nothing. It raises when it could not be read: a vanished session is never an empty listing.
 4. `probe()` reads one domain. A domain that does not exist is `Gone`; a read that failed raises.
@@ -81,7 +82,7 @@ API: Final = 1
 
 T = TypeVar("T")
 
-Emit = Callable[[Item], None]
+Emit = Callable[[Sequence[Item]], None]
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):

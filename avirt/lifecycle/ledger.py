@@ -34,6 +34,7 @@ class Ledger:
     """The books of one host. Every record that is shown got there by a Change."""
 
     __slots__ = (
+        "asked",
         "changes",
         "effects",
         "entries",
@@ -55,6 +56,7 @@ class Ledger:
         self.records: dict[Key, DomainRecord] = {}
         self.changes: list[Change] = []
         self.effects: list[Effect] = []
+        self.asked: set[Key] = set()
         self.timers: list[tuple[float, int, Timer, Key]] = []
         self.timers_made = 0
         self.vacant: deque[tuple[float, Key]] = deque()
@@ -65,6 +67,7 @@ class Ledger:
         self.now = now
         self.changes = []
         self.effects = []
+        self.asked.clear()
 
     def end(self) -> Step:
         """The step's conclusions."""
@@ -155,8 +158,10 @@ class Ledger:
     # ------------------------------------------------------------ effects
 
     def probe(self, key: Key) -> None:
-        """Ask for a read of a domain."""
-        self.effects.append(Probe(key))
+        """Ask for a read of a domain; in one step, once is enough."""
+        if key not in self.asked:
+            self.asked.add(key)
+            self.effects.append(Probe(key))
 
     def wake_at(self, at: float, what: Timer, key: Key) -> None:
         """Ask to be woken."""

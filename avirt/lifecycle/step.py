@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -19,6 +19,7 @@ from avirt.model.observation import (
     LinkUp,
     ListingSlice,
     NativeEvent,
+    Overrun,
     ReadFailed,
     Scope,
     Seen,
@@ -59,16 +60,29 @@ class HostLifecycle:
 
     def step(self, item: Item, now: Now) -> Step:
         """Take one Item."""
+        return self.steps((item,), now)
+
+    def steps(self, items: Iterable[Item], now: Now) -> Step:
+        """Take what came together, in order."""
         ledger = self._ledger
         ledger.begin(now)
-        if isinstance(item, Seen):
-            seen = item.observation
-            entry = ledger.entries.get(seen.key) or ledger.entry(seen.key)
-            if seen.signal is not None:
-                events.event(ledger, entry, seen)
+        entries = ledger.entries
+        for item in items:
+            if isinstance(item, Seen):
+                seen = item.observation
+                entry = entries.get(seen.key) or ledger.entry(seen.key)
+                if seen.signal is not None:
+                    events.event(ledger, entry, seen)
+                else:
+                    reads.read(ledger, entry, seen, seen.asked, seen.origin)
             else:
-                reads.read(ledger, entry, seen, seen.asked, seen.origin)
-        elif isinstance(item, NativeEvent):
+                self._take(item)
+                entries = ledger.entries
+        return ledger.end()
+
+    def _take(self, item: Item) -> None:
+        ledger = self._ledger
+        if isinstance(item, NativeEvent):
             self._native_event(item)
         elif isinstance(item, ListingSlice):
             self._listing(item)
@@ -82,9 +96,8 @@ class HostLifecycle:
             self._link_up(item)
         elif isinstance(item, LinkLost):
             self._link_lost(item)
-        else:  # Overrun
+        elif isinstance(item, Overrun):
             ledger.effects.append(Relist(Scope.ALL, item.why))
-        return ledger.end()
 
     def wake(self, now: Now) -> Step:
         """A WakeAt came due."""

@@ -24,7 +24,7 @@ It is one long class, since that is what a driver's tests inherit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -233,7 +233,7 @@ class DriverConformance:
                 self._open(driver, uri) as session,
                 anyio.create_task_group() as tg,
             ):
-                await tg.start(_watch, session, send.send_nowait)
+                await tg.start(_watch, session, _each(send.send_nowait))
                 async with self._defined(other if self.shares_world else session) as key:
                     if session.poll is None:
                         with anyio.fail_after(self.patience):
@@ -611,6 +611,16 @@ def _has(session: Session, kind: type[T]) -> T:
 
 def _parsed(uri: str | URI) -> URI:
     return uri if isinstance(uri, URI) else parse_uri(uri)
+
+
+def _each(give: Callable[[Item], None]) -> Emit:
+    """Hand over one Item at a time."""
+
+    def emit(items: Sequence[Item]) -> None:
+        for item in items:
+            give(item)
+
+    return emit
 
 
 async def _watch(session: Session, emit: Emit, *, task_status: TaskStatus[None]) -> None:

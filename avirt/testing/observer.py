@@ -6,7 +6,7 @@ It is no substitute for `avirt.engine`: no reconnects, no back-off, no limits. W
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
@@ -55,10 +55,10 @@ class Observer:
         seen = [item.observation for item in self.items if isinstance(item, Seen)]
         return [each for each in seen if each.key == key and each.signal is not None]
 
-    def take(self, item: Item) -> None:
-        """One Item. Given to `Session.watch`."""
-        self.items.append(item)
-        self._conclude(self._lifecycle.step(item, self._now()))
+    def take(self, items: Sequence[Item]) -> None:
+        """Items that came together. Given to `Session.watch`."""
+        self.items += items
+        self._conclude(self._lifecycle.steps(items, self._now()))
         self._news.set()
 
     async def list(self) -> None:
@@ -70,7 +70,7 @@ class Observer:
             self._relist = True
             raise
         for part in slices(listing):
-            self.take(part)
+            self.take((part,))
 
     async def probe(self, key: Key) -> Seen | Gone:
         """Read one domain, and apply it."""
@@ -80,7 +80,7 @@ class Observer:
         except BaseException:
             self._probes[key] = None
             raise
-        self.take(item)
+        self.take((item,))
         return item
 
     async def run(self, seconds: float) -> None:
@@ -151,7 +151,7 @@ async def observing(session: Session) -> AsyncGenerator[Observer]:
     async def watch(*, task_status: TaskStatus[None]) -> None:
         await session.watch(observer.take, task_status=task_status)
 
-    observer.take(LinkUp(session.facts))
+    observer.take((LinkUp(session.facts),))
     async with anyio.create_task_group() as tg:
         await tg.start(watch)
         await observer.list()

@@ -175,6 +175,7 @@ class Rpc:
         lost: why the connection is over, or None while it is not.
         read_only: calls that need write access are refused here already.
         on_event: called with each event, in order, and must neither block nor raise.
+        on_read: called once after the events of one read, likewise.
     """
 
     def __init__(
@@ -184,10 +185,12 @@ class Rpc:
         settings: Settings | None = None,
         read_only: bool = False,
         on_event: Callable[[Message], None] | None = None,
+        on_read: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.read_only = read_only
         self.on_event = on_event
+        self.on_read = on_read
         self.inbound = 0
         self.lost: AvirtError | None = None
         self._transport = transport
@@ -503,6 +506,8 @@ class Rpc:
             if done < len(messages):
                 for message in messages[done:]:
                     close_fds(message.fds)
+        if self.on_read is not None:
+            self.on_read()
         if self.lost is None:
             if self._pinged and (owed := self._core.data_to_send()):
                 self._pinged = False

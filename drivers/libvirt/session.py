@@ -53,7 +53,11 @@ _log = get_logger("libvirt")
 
 @asynccontextmanager
 async def open_connection(
-    target: Target, *, on_event: Callable[[Message], None] | None = None, settings: Settings | None = None
+    target: Target,
+    *,
+    on_event: Callable[[Message], None] | None = None,
+    on_read: Callable[[], None] | None = None,
+    settings: Settings | None = None,
 ) -> AsyncIterator[Rpc]:
     """A connection, open and authenticated; leaving the context closes it.
 
@@ -62,6 +66,7 @@ async def open_connection(
     Args:
         on_event: called with each event (never with keepalive), in order with the replies; `rpc.inbound` counts it
             already. It must neither block nor raise.
+        on_read: called after the events that came in one read of the socket, likewise.
 
     Raises:
         CannotConnect: no socket, nobody listening, permission denied, not a libvirt socket, no answer in time, the
@@ -78,7 +83,7 @@ async def open_connection(
             f"{target.path}: the daemon accepts no connection",
             hint="it has too many clients that are not authenticated, or hangs: see its log",
         )
-    async with use_connection(transport, target, on_event=on_event, settings=settings) as rpc:
+    async with use_connection(transport, target, on_event=on_event, on_read=on_read, settings=settings) as rpc:
         yield rpc
 
 
@@ -88,6 +93,7 @@ async def use_connection(
     target: Target,
     *,
     on_event: Callable[[Message], None] | None = None,
+    on_read: Callable[[], None] | None = None,
     settings: Settings | None = None,
 ) -> AsyncIterator[Rpc]:
     """The same over a transport that is connected already."""
@@ -96,7 +102,7 @@ async def use_connection(
     try:
         async with anyio.create_task_group() as group:
             try:
-                rpc = Rpc(transport, settings=settings, on_event=on_event)
+                rpc = Rpc(transport, settings=settings, on_event=on_event, on_read=on_read)
                 # both end with the transport; cancelled before the body they would tell its calls of a lost connection
                 group.start_soon(_shielded, transport.run, rpc)
                 group.start_soon(_shielded, rpc.keep_time)

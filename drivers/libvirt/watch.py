@@ -2,8 +2,8 @@
 
 Every event id is registered on its own, before the first listing: a server refuses those that it does not know yet. A
 message is taken if its (procedure, callback id) was registered here, else ignored: callback ids come from counters of
-the server, and events may still come for what is not registered any more (reference/libvirt-wire.md §9). From a
-frame to `emit` there is no await.
+the server, and events may still come for what is not registered any more (reference/libvirt-wire.md §9). What comes
+in one read of the socket is emitted together; from a frame to `emit` there is no await.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from avirt.drivers.libvirt.protocol import Message
 from avirt.drivers.libvirt.rpc import Call, Rpc
 from avirt.errors import AvirtError, ConnectionLost, RemoteProtocolError
 from avirt.log import get_logger
-from avirt.model.observation import Overrun
+from avirt.model.observation import Item, Overrun
 
 __all__ = ["Events"]
 
@@ -53,12 +53,13 @@ class _Route:
 
 
 class Events:
-    """What one connection was told to send. `receive` is the connection's `on_event`."""
+    """What one connection was told to send. `receive` is the connection's `on_event`, `flush` its `on_read`."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[int, int], _Route] = {}
         self._lifecycle: frozenset[int] = frozenset()
         self._emit: Emit | None = None
+        self._items: list[Item] = []
         self._rpc: Rpc | None = None
         self.closed = ""
         """Why the server lost its hypervisor, if it did."""
@@ -124,17 +125,24 @@ class Events:
 
     # ------------------------------------------------------------ receiving
 
+    def flush(self) -> None:
+        """The events of one read have come: emit what they say."""
+        items = self._items
+        if items and self._emit is not None:
+            self._items = []
+            self._emit(items)
+
     def receive(self, message: Message) -> None:
-        """One event, in order with the replies."""
-        emit, rpc = self._emit, self._rpc
-        if emit is None or rpc is None:
+        """One event, in order with the replies; `flush` follows."""
+        rpc = self._rpc
+        if rpc is None:
             return  # not registered yet: a listing comes after that
         if message.procedure == _LIFECYCLE_MESSAGE:
             told = lifecycle_event(message.payload)
             if told is not None:
                 callback, domain, event, detail = told
                 if callback in self._lifecycle:
-                    emit(lifecycle_item(domain, event, detail, rpc.inbound))
+                    self._items.append(lifecycle_item(domain, event, detail, rpc.inbound))
                 return
         route = self._routes.get((message.program, message.procedure))
         if route is None:
@@ -144,7 +152,7 @@ class Events:
             told_of = codec.unpack_event(route.procedure, message.payload)
         except RemoteProtocolError as error:
             _log.warning("an event can't be decoded", procedure=route.procedure.name, why=str(error))
-            emit(Overrun(f"an event ({route.procedure.name}) could not be decoded"))
+            self._items.append(Overrun(f"an event ({route.procedure.name}) could not be decoded"))
             return
         if route.procedure is Proc.CONNECT_EVENT_CONNECTION_CLOSED:
             self._hypervisor_lost(rpc, told_of.reason)
@@ -152,8 +160,7 @@ class Events:
         if route.callbacks is not None and told_of.callback_id not in route.callbacks:
             _log.debug("an event for an unknown callback", procedure=route.procedure.name)
             return
-        for item in items_of(told_of, rpc.inbound):
-            emit(item)
+        self._items += items_of(told_of, rpc.inbound)
 
     def _hypervisor_lost(self, rpc: Rpc, reason: int) -> None:
         why = _CLOSE_REASONS[reason] if 0 <= reason < len(_CLOSE_REASONS) else f"reason {reason}"

@@ -141,14 +141,14 @@ class SimSession:
             return
         self._inbound += 1
         if isinstance(event, WorldEvent):
-            self._emit(observe.told(event, self._inbound))
+            self._emit((observe.told(event, self._inbound),))
         else:
-            self._emit(NativeEvent(event, self._inbound))
+            self._emit((NativeEvent(event, self._inbound),))
 
     def overrun(self) -> None:
         """Events may have been lost."""
         if self._emit is not None:
-            self._emit(Overrun("simulated"))
+            self._emit((Overrun("simulated"),))
 
     def cut(self, why: str) -> None:
         """The link is gone; whatever waits is woken."""

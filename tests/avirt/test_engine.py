@@ -103,13 +103,10 @@ class Script:
         self.count += 1
         self.states[key] = state
         assert self.emit is not None
-        self.emit(
-            Seen(
-                Observation(
-                    key=key, name=key.hex()[-4:], status=state, active=state is RUNNING, signal=signal, asked=self.count
-                )
-            )
+        seen = Observation(
+            key=key, name=key.hex()[-4:], status=state, active=state is RUNNING, signal=signal, asked=self.count
         )
+        self.emit((Seen(seen),))
 
 
 @asynccontextmanager
@@ -159,7 +156,7 @@ async def test_engine_an_overrun_lists_again(autojump_clock: object) -> None:
     async with running(script) as host:
         script.states[A] = RUNNING
         assert script.emit is not None
-        script.emit(Overrun("lost some"))
+        script.emit((Overrun("lost some"),))
         await anyio.sleep(1)
         assert host.view[A].state is DomainState.RUNNING
 

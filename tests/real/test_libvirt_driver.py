@@ -5,7 +5,7 @@ After each step what the driver lists, and what it reads of each domain, is what
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import UUID
@@ -85,8 +85,8 @@ class Open:
         self.items: list[Item] = []
         self._news = anyio.Event()
 
-    def emit(self, item: Item) -> None:
-        self.items.append(item)
+    def emit(self, items: Sequence[Item]) -> None:
+        self.items += items
         self._news.set()
 
     @property
@@ -480,7 +480,7 @@ async def test_qemu_a_lost_daemon_ends_the_watch(qemu: Site) -> None:
 
         async def watch(*, task_status: anyio.abc.TaskStatus[None]) -> None:
             try:
-                await session.watch(lambda item: None, task_status=task_status)
+                await session.watch(lambda items: None, task_status=task_status)
             except ConnectionLost as error:
                 failures.append(error)
 

@@ -191,10 +191,13 @@ async def connected(
     target: Target = TARGET,
     settings: Settings | None = None,
     on_event: Callable[[Message], None] | None = None,
+    on_read: Callable[[], None] | None = None,
     prepare: Callable[[FakeDaemon], None] = lambda daemon: None,
 ) -> AsyncIterator[tuple[Rpc, FakeDaemon]]:
     """A connection that is open, and its daemon."""
     async with daemon_pair() as (sock, daemon):
         prepare(daemon)
-        async with use_connection(unix_transport(sock), target, settings=settings, on_event=on_event) as rpc:
+        async with use_connection(
+            unix_transport(sock), target, settings=settings, on_event=on_event, on_read=on_read
+        ) as rpc:
             yield rpc, daemon

@@ -54,7 +54,7 @@ async def opened(
         raise AssertionError("no other connection is needed")
 
     async with (
-        connected(prepare=prepare, on_event=events.receive) as (rpc, daemon),
+        connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon),
         open_lanes(rpc, no_more) as lanes,
     ):
         yield Opened(lanes, host, events), daemon
@@ -70,7 +70,7 @@ class Watch:
 
     async def run(self, *, task_status: TaskStatus[None]) -> None:
         try:
-            await self.session.watch(self.items.append, task_status=task_status)
+            await self.session.watch(self.items.extend, task_status=task_status)
         except ConnectionLost as error:
             self.lost = error
 

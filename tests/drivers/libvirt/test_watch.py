@@ -64,8 +64,8 @@ async def watched(
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER] = lambda: lifecycle_call
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER_ANY] = lambda number: None if known(number) else UNKNOWN_ID
 
-    async with connected(prepare=prepare, on_event=events.receive) as (rpc, daemon):
-        told = await events.register(rpc, host, items.append)
+    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon):
+        told = await events.register(rpc, host, items.extend)
         yield Watched(rpc, daemon, told=told, items=items)
 
 
@@ -205,8 +205,8 @@ async def test_a_close_callback_that_is_refused_is_done_without() -> None:
     def prepare(daemon: FakeDaemon) -> None:
         daemon.handlers[REGISTER] = lambda number, dom: number
 
-    async with connected(prepare=prepare, on_event=events.receive) as (rpc, _):
-        assert await events.register(rpc, NEW, items.append)
+    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, _):
+        assert await events.register(rpc, NEW, items.extend)
 
 
 async def test_servers_without_callback_ids_are_registered_the_older_way() -> None:
@@ -241,11 +241,11 @@ async def test_events_before_the_registration_are_dropped() -> None:
     def prepare(daemon: FakeDaemon) -> None:
         daemon.handlers[REGISTER] = lambda number, dom: number
 
-    async with connected(prepare=prepare, on_event=events.receive) as (rpc, daemon):
+    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon):
         daemon.raw(daemon.event_frame())
         await rpc.call(Proc.CONNECT_SUPPORTS_FEATURE, 1)
         items: list[Item] = []
-        await events.register(rpc, NEW, items.append)
+        await events.register(rpc, NEW, items.extend)
         assert items == []
 
 
@@ -258,6 +258,6 @@ async def test_a_connection_lost_while_registering_is_raised(host: Host) -> None
         daemon.handlers[REGISTER] = lambda number, dom: daemon.transport.close()
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER_ANY] = lambda number: daemon.transport.close()
 
-    async with connected(prepare=prepare, on_event=events.receive) as (rpc, _):
+    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, _):
         with pytest.raises(ConnectionLost):
-            await events.register(rpc, host, lambda item: None)
+            await events.register(rpc, host, lambda items: None)

@@ -200,7 +200,7 @@ async def test_demo_lives_while_it_is_watched(autojump_clock: object) -> None:
     for _ in range(2):
         items: list[Item] = []
         async with SimDriver().open(parse_uri("sim://demo"), ENV) as session, anyio.create_task_group() as tg:
-            await tg.start(_watch, session, items.append)
+            await tg.start(_watch, session, items.extend)
             assert len((await session.list()).items) == 12
             await anyio.sleep(60)
             tg.cancel_scope.cancel()

@@ -45,7 +45,7 @@ async def opened(text: str = "sim://lab", world: World | None = None) -> AsyncIt
 @asynccontextmanager
 async def watched(text: str = "sim://lab") -> AsyncIterator[Watched]:
     async with opened(text) as it, anyio.create_task_group() as tg:
-        await tg.start(it.session.watch, it.items.append)
+        await tg.start(it.session.watch, it.items.extend)
         yield it
         tg.cancel_scope.cancel()
 
@@ -114,7 +114,7 @@ async def test_overrun_is_emitted() -> None:
     async with opened() as it:
         it.world.faults.overrun()
         async with anyio.create_task_group() as tg:
-            await tg.start(it.session.watch, it.items.append)
+            await tg.start(it.session.watch, it.items.extend)
             it.world.faults.overrun()
             tg.cancel_scope.cancel()
     assert [type(item) for item in it.items] == [Overrun]
@@ -154,7 +154,7 @@ async def test_watch_may_be_left_and_entered_again() -> None:
     async with opened() as it:
         for _ in range(2):
             async with anyio.create_task_group() as tg:
-                await tg.start(it.session.watch, it.items.append)
+                await tg.start(it.session.watch, it.items.extend)
                 tg.cancel_scope.cancel()
         it.world.add("vm1")
         assert it.items == []
@@ -174,7 +174,7 @@ async def test_cut_ends_the_watch_and_every_call() -> None:
 
         async def watch(*, task_status: TaskStatus[None]) -> None:
             with pytest.raises(ConnectionLost) as caught:
-                await it.session.watch(it.items.append, task_status=task_status)
+                await it.session.watch(it.items.extend, task_status=task_status)
             errors.append(caught.value)
 
         async with anyio.create_task_group() as tg:
