@@ -13,7 +13,8 @@ from benchmarks.harness import Benchmark, Target, Turns, per_loop
 from benchmarks.peers import avirt_connection, libvirt_domain, private_daemon
 
 TASKS = 100
-CALLS = 16  # of each task in a slice: starting the tasks, which the two sides do by different means, is not the question
+CALLS = 16
+"""Of each task in a slice: starting tasks, which both sides do by means of their own, is not the question."""
 
 
 async def avirt_tasks(turns: Turns) -> None:
