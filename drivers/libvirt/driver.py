@@ -85,7 +85,7 @@ async def _open(uri: URI, env: Env) -> AsyncIterator[Session]:
     is_open = False
     try:
         async with (
-            open_connection(target, on_event=events.receive, on_read=events.flush) as control,
+            open_connection(target, on_events=events.receive) as control,
             open_lanes(control, partial(open_connection, target)) as lanes,
         ):
             host = await read_host(control, read_only=env.read_only)

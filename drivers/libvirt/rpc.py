@@ -1,7 +1,7 @@
 """Calls, replies, events and streams of one libvirt connection, used by many tasks at once.
 
 The bytes are `protocol.py`'s, the calls' order `wire/pending.py`'s, the socket `transport/`'s; this joins them, and
-`session.py` opens and closes it. From a frame to `on_event`, and to the slot of the call that it answers, there is no
+`session.py` opens and closes it. From a frame to `on_events`, and to the slot of the call that it answers, there is no
 await. Callers hand over whole frames and wait on their slot: cancelling one tears nothing, and its late reply finds a
 tombstone. Follows reference/libvirt-wire.md §3, §4, §7 and §8.
 
@@ -41,7 +41,7 @@ from avirt.errors import (
     Unsupported,
 )
 
-__all__ = ["ABANDONED_LIMIT", "CALL_TIMEOUT", "Call", "Rpc", "Settings", "Statistics"]
+__all__ = ["ABANDONED_LIMIT", "CALL_TIMEOUT", "Arrival", "Call", "OnEvents", "Rpc", "Settings", "Statistics"]
 
 R = TypeVar("R")
 
@@ -58,6 +58,11 @@ _PING_FRAME: Final = Core(Role.CLIENT).send(PING_MESSAGE)
 
 
 # an enumeration's member takes a look-up in its class each time, which on Python 3.11 is slow
+Arrival = tuple[Message, int]
+"""An event, and the count of messages that it was."""
+
+OnEvents = Callable[[Sequence[Arrival]], None]
+
 _REPLY: Final = MessageType.REPLY
 _MESSAGE: Final = MessageType.MESSAGE
 _ERROR: Final = MessageStatus.ERROR
@@ -171,11 +176,10 @@ class Rpc:
     """One connection. It is the receiver of its transport.
 
     Attributes:
-        inbound: messages that came in so far, counted before `on_event` is called with each.
+        inbound: messages that came in so far, the calls' answers and the events alike.
         lost: why the connection is over, or None while it is not.
         read_only: calls that need write access are refused here already.
-        on_event: called with each event, in order, and must neither block nor raise.
-        on_read: called once after the events of one read, likewise.
+        on_events: called with the events that came in one read, in order, and must neither block nor raise.
     """
 
     def __init__(
@@ -184,13 +188,11 @@ class Rpc:
         *,
         settings: Settings | None = None,
         read_only: bool = False,
-        on_event: Callable[[Message], None] | None = None,
-        on_read: Callable[[], None] | None = None,
+        on_events: OnEvents | None = None,
     ) -> None:
         self.settings = settings or Settings()
         self.read_only = read_only
-        self.on_event = on_event
-        self.on_read = on_read
+        self.on_events = on_events
         self.inbound = 0
         self.lost: AvirtError | None = None
         self._transport = transport
@@ -486,28 +488,29 @@ class Rpc:
             self.close(error)
             return
         done = 0
-        on_reply, on_event = self._on_reply, self.on_event
+        on_reply = self._on_reply
+        events: list[Arrival] = []
         try:
             for message in messages:
                 self.inbound += 1
                 done += 1
-                if message.type is _REPLY:
+                kind = message.type
+                if kind is _REPLY:
                     on_reply(message)
-                    continue
-                if message.type is _MESSAGE and message.program != KEEPALIVE_PROGRAM and on_event is not None:
-                    on_event(message)
+                elif kind is _MESSAGE and message.program != KEEPALIVE_PROGRAM:
+                    events.append((message, self.inbound))
                 else:
                     self._dispatch(message)
-                if self.lost is not None:
-                    break
+                    if self.lost is not None:
+                        break
         except RemoteProtocolError as error:
             self.close(error)
         finally:
             if done < len(messages):
                 for message in messages[done:]:
                     close_fds(message.fds)
-        if self.on_read is not None:
-            self.on_read()
+        if events and self.on_events is not None:
+            self.on_events(events)
         if self.lost is None:
             if self._pinged and (owed := self._core.data_to_send()):
                 self._pinged = False
@@ -568,8 +571,6 @@ class Rpc:
         elif kind is MessageType.MESSAGE:
             if message.program == KEEPALIVE_PROGRAM:
                 self._pinged = True
-            elif self.on_event is not None:
-                self.on_event(message)
         elif kind is MessageType.STREAM or kind is MessageType.STREAM_HOLE:
             # late packets of streams that are over are to be ignored (§8)
             if (stream := self._streams.get(message.serial)) is not None:

@@ -4,7 +4,7 @@ Everything that can go wrong until a connection stands ends here in a typed erro
 Follows reference/libvirt-wire.md §5.
 
 ```python
-async with open_connection(target, on_event=handle) as rpc:
+async with open_connection(target, on_events=handle) as rpc:
     state = await rpc.call(Proc.DOMAIN_GET_STATE, domain, 0)          # the decoded answer, or a typed error
     calls = [rpc.submit(Proc.DOMAIN_GET_STATE, d, 0) for d in domains]  # written together, at the next await
     states = [await call.wait() for call in calls]                    # call.asked: messages seen when it was written
@@ -22,8 +22,7 @@ from typing import Final
 import anyio
 
 from avirt.drivers.libvirt.generated.procedures import AuthType, Feature, Proc
-from avirt.drivers.libvirt.protocol import Message
-from avirt.drivers.libvirt.rpc import Call, Rpc, Settings, Statistics
+from avirt.drivers.libvirt.rpc import Call, OnEvents, Rpc, Settings, Statistics
 from avirt.drivers.libvirt.sockets import Target
 from avirt.drivers.transport.base import Transport
 from avirt.drivers.transport.unix import connect_unix, unix_transport
@@ -55,8 +54,7 @@ _log = get_logger("libvirt")
 async def open_connection(
     target: Target,
     *,
-    on_event: Callable[[Message], None] | None = None,
-    on_read: Callable[[], None] | None = None,
+    on_events: OnEvents | None = None,
     settings: Settings | None = None,
 ) -> AsyncIterator[Rpc]:
     """A connection, open and authenticated; leaving the context closes it.
@@ -64,9 +62,8 @@ async def open_connection(
     A connection that is lost stays in its context: every call raises then, and `wait_closed()` says why.
 
     Args:
-        on_event: called with each event (never with keepalive), in order with the replies; `rpc.inbound` counts it
-            already. It must neither block nor raise.
-        on_read: called after the events that came in one read of the socket, likewise.
+        on_events: called with the events (never keepalive) that came in one read of the socket, each with its count,
+            before anyone who waits for a reply goes on. It must neither block nor raise.
 
     Raises:
         CannotConnect: no socket, nobody listening, permission denied, not a libvirt socket, no answer in time, the
@@ -83,7 +80,7 @@ async def open_connection(
             f"{target.path}: the daemon accepts no connection",
             hint="it has too many clients that are not authenticated, or hangs: see its log",
         )
-    async with use_connection(transport, target, on_event=on_event, on_read=on_read, settings=settings) as rpc:
+    async with use_connection(transport, target, on_events=on_events, settings=settings) as rpc:
         yield rpc
 
 
@@ -92,8 +89,7 @@ async def use_connection(
     transport: Transport,
     target: Target,
     *,
-    on_event: Callable[[Message], None] | None = None,
-    on_read: Callable[[], None] | None = None,
+    on_events: OnEvents | None = None,
     settings: Settings | None = None,
 ) -> AsyncIterator[Rpc]:
     """The same over a transport that is connected already."""
@@ -102,7 +98,7 @@ async def use_connection(
     try:
         async with anyio.create_task_group() as group:
             try:
-                rpc = Rpc(transport, settings=settings, on_event=on_event, on_read=on_read)
+                rpc = Rpc(transport, settings=settings, on_events=on_events)
                 # both end with the transport; cancelled before the body they would tell its calls of a lost connection
                 group.start_soon(_shielded, transport.run, rpc)
                 group.start_soon(_shielded, rpc.keep_time)

@@ -8,6 +8,7 @@ in one read of the socket is emitted together; from a frame to `emit` there is n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from avirt.drivers.base import Emit
@@ -19,7 +20,7 @@ from avirt.drivers.libvirt.notices import items_of
 from avirt.drivers.libvirt.observe import lifecycle_item
 from avirt.drivers.libvirt.procedure import DomainEventKind, Procedure
 from avirt.drivers.libvirt.protocol import Message
-from avirt.drivers.libvirt.rpc import Call, Rpc
+from avirt.drivers.libvirt.rpc import Arrival, Call, Rpc
 from avirt.errors import AvirtError, ConnectionLost, RemoteProtocolError
 from avirt.log import get_logger
 from avirt.model.observation import Item, Overrun
@@ -53,13 +54,12 @@ class _Route:
 
 
 class Events:
-    """What one connection was told to send. `receive` is the connection's `on_event`, `flush` its `on_read`."""
+    """What one connection was told to send. `receive` is the connection's `on_events`."""
 
     def __init__(self) -> None:
         self._routes: dict[tuple[int, int], _Route] = {}
         self._lifecycle: frozenset[int] = frozenset()
         self._emit: Emit | None = None
-        self._items: list[Item] = []
         self._rpc: Rpc | None = None
         self.closed = ""
         """Why the server lost its hypervisor, if it did."""
@@ -125,25 +125,26 @@ class Events:
 
     # ------------------------------------------------------------ receiving
 
-    def flush(self) -> None:
-        """The events of one read have come: emit what they say."""
-        items = self._items
-        if items and self._emit is not None:
-            self._items = []
-            self._emit(items)
-
-    def receive(self, message: Message) -> None:
-        """One event, in order with the replies; `flush` follows."""
-        rpc = self._rpc
-        if rpc is None:
+    def receive(self, arrivals: Sequence[Arrival]) -> None:
+        """The events of one read, in order."""
+        emit = self._emit
+        if emit is None:
             return  # not registered yet: a listing comes after that
-        if message.procedure == _LIFECYCLE_MESSAGE:
-            told = lifecycle_event(message.payload)
-            if told is not None:
+        items: list[Item] = []
+        lifecycle = self._lifecycle
+        for message, count in arrivals:
+            told = lifecycle_event(message.payload) if message.procedure == _LIFECYCLE_MESSAGE else None
+            if told is None:
+                self._receive_other(message, count, items)
+            else:
                 callback, domain, event, detail = told
-                if callback in self._lifecycle:
-                    self._items.append(lifecycle_item(domain, event, detail, rpc.inbound))
-                return
+                if callback in lifecycle:
+                    items.append(lifecycle_item(domain, event, detail, count))
+        if items:
+            emit(items)
+
+    def _receive_other(self, message: Message, count: int, items: list[Item]) -> None:
+        """Any event but the commonest."""
         route = self._routes.get((message.program, message.procedure))
         if route is None:
             _log.debug("an event that nobody asked for", program=message.program, procedure=message.procedure)
@@ -152,19 +153,19 @@ class Events:
             told_of = codec.unpack_event(route.procedure, message.payload)
         except RemoteProtocolError as error:
             _log.warning("an event can't be decoded", procedure=route.procedure.name, why=str(error))
-            self._items.append(Overrun(f"an event ({route.procedure.name}) could not be decoded"))
+            items.append(Overrun(f"an event ({route.procedure.name}) could not be decoded"))
             return
         if route.procedure is Proc.CONNECT_EVENT_CONNECTION_CLOSED:
-            self._hypervisor_lost(rpc, told_of.reason)
-            return
-        if route.callbacks is not None and told_of.callback_id not in route.callbacks:
+            self._hypervisor_lost(told_of.reason)
+        elif route.callbacks is not None and told_of.callback_id not in route.callbacks:
             _log.debug("an event for an unknown callback", procedure=route.procedure.name)
-            return
-        self._items += items_of(told_of, rpc.inbound)
+        else:
+            items += items_of(told_of, count)
 
-    def _hypervisor_lost(self, rpc: Rpc, reason: int) -> None:
+    def _hypervisor_lost(self, reason: int) -> None:
         why = _CLOSE_REASONS[reason] if 0 <= reason < len(_CLOSE_REASONS) else f"reason {reason}"
-        rpc.close(ConnectionLost(f"the daemon lost its hypervisor by {why}", hint="see the daemon's log"))
+        assert self._rpc is not None
+        self._rpc.close(ConnectionLost(f"the daemon lost its hypervisor by {why}", hint="see the daemon's log"))
 
 
 async def _answer(call: Call[T]) -> T | AvirtError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 
 import anyio
 import pytest
@@ -12,7 +13,7 @@ from anyio import to_thread
 from avirt.drivers.libvirt.generated.enums import ConnectListAllDomainsFlags
 from avirt.drivers.libvirt.generated.procedures import Feature, Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain
-from avirt.drivers.libvirt.protocol import Message
+from avirt.drivers.libvirt.rpc import Arrival
 from avirt.drivers.libvirt.session import Rpc, Settings, open_connection
 from avirt.drivers.libvirt.sockets import Surroundings, Target, resolve
 from avirt.errors import AccessDenied, CannotConnect, ConnectionLost, NotFound, Outcomes, Unsupported
@@ -58,11 +59,11 @@ async def test_events_arrive_before_or_after_their_reply_and_asked_tells_which_r
     """The rule of time's two numbers."""
     seen: list[int] = []
 
-    def on_event(message: Message) -> None:
-        if message.procedure == Proc.DOMAIN_EVENT_CALLBACK_LIFECYCLE.number:
-            seen.append(rpc.inbound)
+    def on_events(arrivals: Sequence[Arrival]) -> None:
+        number = Proc.DOMAIN_EVENT_CALLBACK_LIFECYCLE.number
+        seen.extend(count for message, count in arrivals if message.procedure == number)
 
-    async with open_connection(target(daemon), on_event=on_event) as rpc:
+    async with open_connection(target(daemon), on_events=on_events) as rpc:
         domain = await first_domain(rpc)
         await rpc.call(Proc.CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, 0, None)
         await rpc.call(Proc.DOMAIN_SUSPEND, domain)

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
-from avirt.lifecycle import HostLifecycle, Now, Relist
+from avirt.lifecycle import HostLifecycle, Now, Probe, Relist
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Origin
 from avirt.model.native_event import DeviceAdded
-from avirt.model.observation import Gone, LinkLost, NativeEvent, Overrun, ReadFailed, Scope, Signal
+from avirt.model.observation import Gone, LinkLost, NativeEvent, Observation, Overrun, ReadFailed, Scope, Seen, Signal
 from avirt.model.state import Transition
 from tests.avirt.lifecycle.lab import FACTS, KEY, OFF, OTHER, PAUSED, RUNNING, Lab, kinds
 
@@ -141,3 +141,30 @@ def test_timer_that_is_due_reaches_its_domain() -> None:
     lab.event(Signal.RENAMED_FROM)
     lab.wake(2)
     assert lab.probes == [KEY]
+
+
+def test_what_comes_together_is_taken_in_order_and_asks_for_one_read() -> None:
+    """The same Changes as one by one."""
+    single, together = Lab(), Lab()
+    for lab in (single, together):
+        lab.listing(lab.observe(RUNNING, id=3))
+    told = [PAUSED, RUNNING, PAUSED]
+    items = [
+        Seen(
+            Observation(
+                key=KEY,
+                name="web",
+                status=status,
+                active=True,
+                id=3,
+                signal=Signal.SUSPENDED if status is PAUSED else Signal.RESUMED,
+                asked=count,
+            )
+        )
+        for count, status in enumerate(told, single.count + 1)
+    ]
+    one_by_one = [change for item in items for change in single.lifecycle.step(item, single.now).changes]
+    step = together.lifecycle.steps([*items, Overrun("more")], together.now)
+    assert list(step.changes) == one_by_one
+    assert len(one_by_one) == 3
+    assert list(step.effects) == [Probe(KEY), Relist(Scope.ALL, "more")]

@@ -22,6 +22,7 @@ from avirt.drivers.libvirt.protocol import (
     MessageType,
     Role,
 )
+from avirt.drivers.libvirt.rpc import OnEvents
 from avirt.drivers.libvirt.session import Rpc, Settings, use_connection
 from avirt.drivers.libvirt.sockets import Target
 from avirt.drivers.transport.base import Waiter, wake
@@ -190,14 +191,11 @@ async def connected(
     *,
     target: Target = TARGET,
     settings: Settings | None = None,
-    on_event: Callable[[Message], None] | None = None,
-    on_read: Callable[[], None] | None = None,
+    on_events: OnEvents | None = None,
     prepare: Callable[[FakeDaemon], None] = lambda daemon: None,
 ) -> AsyncIterator[tuple[Rpc, FakeDaemon]]:
     """A connection that is open, and its daemon."""
     async with daemon_pair() as (sock, daemon):
         prepare(daemon)
-        async with use_connection(
-            unix_transport(sock), target, settings=settings, on_event=on_event, on_read=on_read
-        ) as rpc:
+        async with use_connection(unix_transport(sock), target, settings=settings, on_events=on_events) as rpc:
             yield rpc, daemon

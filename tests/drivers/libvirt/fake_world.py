@@ -19,7 +19,7 @@ from avirt.drivers.libvirt.generated.types import (
     RemoteTypedParam,
 )
 from avirt.drivers.libvirt.procedure import Procedure
-from avirt.drivers.libvirt.protocol import Message
+from avirt.drivers.libvirt.rpc import OnEvents
 from avirt.drivers.libvirt.session import Rpc
 from avirt.model.record import Key
 from tests.drivers.libvirt.fake_daemon import FakeDaemon, complaint, connected
@@ -157,9 +157,7 @@ def _remote(fake: Fake) -> RemoteDomain:
 
 
 @asynccontextmanager
-async def serving(
-    world: World, *, on_event: Callable[[Message], None] | None = None
-) -> AsyncIterator[tuple[Rpc, FakeDaemon]]:
+async def serving(world: World, *, on_events: OnEvents | None = None) -> AsyncIterator[tuple[Rpc, FakeDaemon]]:
     """A connection to a daemon that serves this world."""
-    async with connected(prepare=world.prepare, on_event=on_event) as (rpc, daemon):
+    async with connected(prepare=world.prepare, on_events=on_events) as (rpc, daemon):
         yield rpc, daemon

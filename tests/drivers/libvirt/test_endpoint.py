@@ -54,7 +54,7 @@ async def opened(
         raise AssertionError("no other connection is needed")
 
     async with (
-        connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon),
+        connected(prepare=prepare, on_events=events.receive) as (rpc, daemon),
         open_lanes(rpc, no_more) as lanes,
     ):
         yield Opened(lanes, host, events), daemon

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomainGetStateRet, RemoteStorageVol
 from avirt.drivers.libvirt.protocol import Message, MessageStatus, MessageType
-from avirt.drivers.libvirt.rpc import ABANDONED_LIMIT, Call, Rpc, Settings
+from avirt.drivers.libvirt.rpc import ABANDONED_LIMIT, Arrival, Call, Rpc, Settings
 from avirt.drivers.wire.pending import Priority
 from avirt.errors import (
     AccessDenied,
@@ -338,13 +338,13 @@ async def test_deadlines_wake_the_timer_only_when_they_are_earlier() -> None:
 
 
 async def test_events_and_replies_come_in_order_and_are_counted() -> None:
-    """From a frame to on_event there is no await; an event is never taken for the reply with its serial."""
+    """From a frame to on_events there is no await; an event is never taken for the reply with its serial."""
     seen: list[tuple[int, int]] = []
 
-    def on_event(message: Message) -> None:
-        seen.append((message.procedure, rpc.inbound))
+    def on_events(arrivals: Sequence[Arrival]) -> None:
+        seen.extend((message.procedure, count) for message, count in arrivals)
 
-    async with connected(prepare=hold, on_event=on_event) as (rpc, daemon):
+    async with connected(prepare=hold, on_events=on_events) as (rpc, daemon):
         before = rpc.inbound
         call = rpc.submit(SLOW, DOMAIN, 0)
         await daemon.until(lambda: len(daemon.held) == 1)
@@ -371,14 +371,14 @@ async def test_asked_is_the_count_when_the_bytes_were_written() -> None:
         assert (first.asked, second.asked) == (before, before + 2)
 
 
-async def test_bug_in_on_event_is_one_internal_error() -> None:
+async def test_bug_in_on_events_is_one_internal_error() -> None:
     """Not an exception group, and nobody goes on waiting."""
 
-    def on_event(message: Message) -> None:
+    def on_events(arrivals: Sequence[Arrival]) -> None:
         raise KeyError("bug")
 
     async def use() -> None:
-        async with connected(prepare=hold, on_event=on_event) as (rpc, daemon):
+        async with connected(prepare=hold, on_events=on_events) as (rpc, daemon):
             daemon.raw(daemon.event_frame())
             await rpc.call(SLOW, DOMAIN, 0)
 

@@ -21,7 +21,7 @@ from avirt.errors import ConnectionLost
 from avirt.model import native_event as n
 from avirt.model.observation import Item, NativeEvent, Overrun, Seen, Signal
 from avirt.model.record import HostFacts
-from tests.drivers.libvirt.fake_daemon import FakeDaemon, complaint, connected
+from tests.drivers.libvirt.fake_daemon import HOLD, FakeDaemon, complaint, connected
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def watched(
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER] = lambda: lifecycle_call
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER_ANY] = lambda number: None if known(number) else UNKNOWN_ID
 
-    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon):
+    async with connected(prepare=prepare, on_events=events.receive) as (rpc, daemon):
         told = await events.register(rpc, host, items.extend)
         yield Watched(rpc, daemon, told=told, items=items)
 
@@ -205,7 +205,7 @@ async def test_a_close_callback_that_is_refused_is_done_without() -> None:
     def prepare(daemon: FakeDaemon) -> None:
         daemon.handlers[REGISTER] = lambda number, dom: number
 
-    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, _):
+    async with connected(prepare=prepare, on_events=events.receive) as (rpc, _):
         assert await events.register(rpc, NEW, items.extend)
 
 
@@ -241,7 +241,7 @@ async def test_events_before_the_registration_are_dropped() -> None:
     def prepare(daemon: FakeDaemon) -> None:
         daemon.handlers[REGISTER] = lambda number, dom: number
 
-    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, daemon):
+    async with connected(prepare=prepare, on_events=events.receive) as (rpc, daemon):
         daemon.raw(daemon.event_frame())
         await rpc.call(Proc.CONNECT_SUPPORTS_FEATURE, 1)
         items: list[Item] = []
@@ -258,6 +258,34 @@ async def test_a_connection_lost_while_registering_is_raised(host: Host) -> None
         daemon.handlers[REGISTER] = lambda number, dom: daemon.transport.close()
         daemon.handlers[Proc.CONNECT_DOMAIN_EVENT_REGISTER_ANY] = lambda number: daemon.transport.close()
 
-    async with connected(prepare=prepare, on_event=events.receive, on_read=events.flush) as (rpc, _):
+    async with connected(prepare=prepare, on_events=events.receive) as (rpc, _):
         with pytest.raises(ConnectionLost):
             await events.register(rpc, host, lambda items: None)
+
+
+async def test_events_of_one_read_are_emitted_together_in_order() -> None:
+    """With a reply between them: each has its own count."""
+    events, emitted = Events(), list[list[Item]]()
+
+    def prepare(daemon: FakeDaemon) -> None:
+        daemon.handlers[REGISTER] = lambda number, dom: number + 100
+
+    async with connected(prepare=prepare, on_events=events.receive) as (rpc, daemon):
+        await events.register(rpc, NEW, lambda items: emitted.append(list(items)))
+        daemon.handlers[Proc.CONNECT_GET_TYPE] = lambda: HOLD
+        call = rpc.submit(Proc.CONNECT_GET_TYPE)
+        await daemon.until(lambda: len(daemon.held) == 1)
+        before = rpc.inbound
+
+        def event(number: int) -> bytes:
+            procedure = Proc.DOMAIN_EVENT_CALLBACK_LIFECYCLE
+            payload = codec.pack_event(procedure, lifecycle(event=number))
+            kind = MessageType.MESSAGE
+            return daemon.core.send(Message(procedure.program, procedure.number, kind, 0, payload=payload))
+
+        daemon.raw(event(4) + daemon.reply_frame(daemon.held[0], "QEMU") + event(3) + event(5))
+        assert await call.wait() == "QEMU"
+        (items,) = emitted
+        assert signals(items) == [Signal.RESUMED, Signal.SUSPENDED, Signal.STOPPED]
+        counts = [item.observation.asked - before for item in items if isinstance(item, Seen)]
+        assert counts == [1, 3, 4]
