@@ -19,38 +19,7 @@ from avirt.model.record import DomainKey, Key
 
 __all__ = ["EVENTS", "Told", "told"]
 
-EVENTS: Final = (
-    "lifecycle",
-    "reboot",
-    "rtc-change",
-    "watchdog",
-    "io-error",
-    "graphics",
-    "io-error-reason",
-    "control-error",
-    "block-job",
-    "disk-change",
-    "tray-change",
-    "pm-wakeup",
-    "pm-suspend",
-    "balloon-change",
-    "pm-suspend-disk",
-    "device-removed",
-    "block-job-2",
-    "tunable",
-    "agent-lifecycle",
-    "device-added",
-    "migration-iteration",
-    "job-completed",
-    "device-removal-failed",
-    "metadata-change",
-    "block-threshold",
-    "memory-failure",
-    "memory-device-size-change",
-    "nic-mac-change",
-    "vcpu-removed",
-    "channel-lifecycle",
-)
+EVENTS: Final = native.EVENT_NAMES
 """Types of events: the names and the order of `virsh event --list`, then those of newer libvirt."""
 
 _WORDS: Final[dict[str, str]] = {

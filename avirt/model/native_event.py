@@ -14,6 +14,7 @@ import msgspec
 from avirt.model.change import DomainEvent
 
 __all__ = [
+    "EVENT_NAMES",
     "NATIVE_EVENTS",
     "AgentLifecycle",
     "BalloonChange",
@@ -264,3 +265,37 @@ NATIVE_EVENTS: Final[tuple[type[DomainEvent], ...]] = (
     VCPURemoved,
     ChannelLifecycle,
 )
+
+EVENT_NAMES: Final[tuple[str, ...]] = (
+    "lifecycle",
+    "reboot",
+    "rtc-change",
+    "watchdog",
+    "io-error",
+    "graphics",
+    "io-error-reason",
+    "control-error",
+    "block-job",
+    "disk-change",
+    "tray-change",
+    "pm-wakeup",
+    "pm-suspend",
+    "balloon-change",
+    "pm-suspend-disk",
+    "device-removed",
+    "block-job-2",
+    "tunable",
+    "agent-lifecycle",
+    "device-added",
+    "migration-iteration",
+    "job-completed",
+    "device-removal-failed",
+    "metadata-change",
+    "block-threshold",
+    "memory-failure",
+    "memory-device-size-change",
+    "nic-mac-change",
+    "vcpu-removed",
+    "channel-lifecycle",
+)
+"""virDomainEventID in order, by virsh's names (`virsh event --list`, and those of newer libvirt)."""

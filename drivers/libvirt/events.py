@@ -27,47 +27,12 @@ from avirt.model.state import (
 
 __all__ = [
     "CONTROL_ERROR",
-    "EVENT_NAMES",
     "LIFECYCLE",
     "REBOOT",
     "LifecycleRow",
     "lifecycle_row",
     "word",
 ]
-
-EVENT_NAMES: Final[tuple[str, ...]] = (
-    "lifecycle",
-    "reboot",
-    "rtc-change",
-    "watchdog",
-    "io-error",
-    "graphics",
-    "io-error-reason",
-    "control-error",
-    "block-job",
-    "disk-change",
-    "tray-change",
-    "pm-wakeup",
-    "pm-suspend",
-    "balloon-change",
-    "pm-suspend-disk",
-    "device-removed",
-    "block-job-2",
-    "tunable",
-    "agent-lifecycle",
-    "device-added",
-    "migration-iteration",
-    "job-completed",
-    "device-removal-failed",
-    "metadata-change",
-    "block-threshold",
-    "memory-failure",
-    "memory-device-size-change",
-    "nic-mac-change",
-    "vcpu-removed",
-    "channel-lifecycle",
-)
-"""virDomainEventID in order, virsh's names (`virsh event --list`)."""
 
 
 class LifecycleRow(msgspec.Struct, frozen=True, gc=False):

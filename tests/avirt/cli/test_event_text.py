@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from avirt.cli.event_text import EVENTS, told
-from avirt.drivers.libvirt.events import EVENT_NAMES
 from avirt.model import native_event as native
 from avirt.model.change import DomainEvent
 from avirt.model.observation import Cause, Gone, LinkLost, NativeEvent, Observation, Seen
@@ -111,10 +110,6 @@ def test_an_event_reads_as_virsh_prints_it(event: DomainEvent, text: str) -> Non
 
 def test_every_class_of_event_has_a_text() -> None:
     assert {type(event) for event, _ in SAMPLES} == set(native.NATIVE_EVENTS)
-
-
-def test_the_names_are_the_drivers() -> None:
-    assert EVENTS == EVENT_NAMES
 
 
 def test_a_lifecycle_event_reads_as_virsh_prints_it() -> None:

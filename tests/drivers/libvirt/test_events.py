@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from avirt.drivers.libvirt import events
-from avirt.drivers.libvirt.events import EVENT_NAMES, LIFECYCLE, WORDS, lifecycle_row, word
+from avirt.drivers.libvirt.events import LIFECYCLE, WORDS, lifecycle_row, word
+from avirt.model.native_event import EVENT_NAMES
 from avirt.model.observation import Signal
 from avirt.model.state import (
     CrashedReason,
