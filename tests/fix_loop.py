@@ -197,11 +197,15 @@ def guard(limit: float | None = LIMIT) -> Iterator[Watchdog]:
         watchdog = AsyncioWatchdog()
         blockbuster().activate()
     witness = Witness(watchdog)
+    # the collector looks through what this test makes, not through what thousands of tests before it left: that alone
+    # could take 200 ms
+    gc.freeze()
     watchdog.start()
     try:
         yield watchdog
     finally:
         watchdog.stop()
+        gc.unfreeze()
         witness.leave()
         if isinstance(watchdog, AsyncioWatchdog):
             blockbuster().deactivate()
@@ -224,15 +228,9 @@ def guarded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[Non
 
 
 def pytest_collection_finish() -> None:
-    """The public API is loaded before a loop runs, as an application loads it with its own modules.
-
-    What the suite itself holds by now (syntax trees, strategies) is not looked through again by the garbage collector:
-    that alone could take 100 ms.
-    """
+    """The public API is loaded before a loop runs, as an application loads it with its own modules."""
     for name in avirt.__all__:
         getattr(avirt, name)
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
