@@ -60,6 +60,8 @@ REFUSED_PAUSE: Final = (60.0, 120.0)
 """Refused credentials are not tried again faster than this: accounts get locked."""
 FAILED_READ_PAUSE: Final = 5.0
 """A domain or listing whose read failed is read again after this."""
+OVERTAKEN: Final = 5
+"""So often a read is made that events overtake: who waits for it wants all that a read tells, and not for ever."""
 TAP_SIZE: Final = 10_000
 """Items kept for one reader of native items; what it does not take in time is counted, and said."""
 
@@ -186,23 +188,28 @@ class Engine:
         return self._lifecycle.records.get(key)
 
     async def fresh(self, key: Key) -> DomainRecord | None:
-        """Read one domain now; None if it does not exist.
+        """Read one domain now; None if it does not exist. A read that an event has overtaken is made again.
 
         Raises:
             ConnectionLost, OperationTimeout, AvirtError: the read failed; the record is stale then.
         """
-        session = self.session
-        try:
-            with self._deadline(READ_TIMEOUT, "read", key):
-                item = await session.probe(key)
-        except ConnectionLost:
-            raise
-        except AvirtError as error:
-            if session is self._session:
-                self.feed(ReadFailed(key, str(error)))
-            raise
-        if session is self._session:
+        for _ in range(OVERTAKEN):
+            session = self.session
+            try:
+                with self._deadline(READ_TIMEOUT, "read", key):
+                    item = await session.probe(key)
+            except ConnectionLost:
+                raise
+            except AvirtError as error:
+                if session is self._session:
+                    self.feed(ReadFailed(key, str(error)))
+                raise
+            if session is not self._session:
+                continue
+            overtaken = self._lifecycle.is_overtaken(item)
             self.feed(item)
+            if not overtaken:
+                break
         return self.record(key)
 
     async def refresh(self) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from avirt.lifecycle import events, reads, reconcile, verbs
 from avirt.lifecycle.effect import Now, Relist, Step
 from avirt.lifecycle.ledger import Ledger
+from avirt.lifecycle.rules import is_too_old
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Origin
 from avirt.model.observation import (
     Accepted,
@@ -57,6 +58,14 @@ class HostLifecycle:
     def revision(self) -> int:
         """How many Changes there were."""
         return self._ledger.revision
+
+    def is_overtaken(self, item: Seen | Gone) -> bool:
+        """Whether an event of its domain, or a later read, came since this read was asked: it is not believed then."""
+        key, asked = (
+            (item.key, item.asked) if isinstance(item, Gone) else (item.observation.key, item.observation.asked)
+        )
+        entry = self._ledger.entries.get(key)
+        return entry is not None and is_too_old(entry, asked)
 
     def step(self, item: Item, now: Now) -> Step:
         """Take one Item."""

@@ -370,3 +370,20 @@ async def test_engine_an_event_is_shown_at_once() -> None:
         assert host.view[A].state is DomainState.RUNNING
         change = await anext(changes)
         assert change.revision == host.status.revision  # type: ignore[union-attr]
+
+
+@pytest.mark.anyio
+async def test_engine_a_fresh_read_that_an_event_overtakes_is_made_again() -> None:
+    class Overtaken(Script):
+        async def probe(self, key: Key) -> Seen | Gone:
+            seen = await super().probe(key)
+            if len(self.probed) < 3:
+                self.tell(key, RUNNING if len(self.probed) % 2 else SHUTOFF, Signal.STARTED)
+            return seen
+
+    script = Overtaken(A)
+    async with running(script) as host:
+        record = await host.engine.fresh(A)
+        assert script.probed == [A, A, A]
+        assert record is not None
+        assert record.state is script.states[A].state

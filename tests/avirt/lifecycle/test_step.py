@@ -10,6 +10,7 @@ from avirt.lifecycle import HostLifecycle, Now, Probe, Relist
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Origin
 from avirt.model.native_event import DeviceAdded
 from avirt.model.observation import Gone, LinkLost, NativeEvent, Observation, Overrun, ReadFailed, Scope, Seen, Signal
+from avirt.model.record import Key
 from avirt.model.state import Transition
 from tests.avirt.lifecycle.lab import FACTS, KEY, OFF, OTHER, PAUSED, RUNNING, Lab, kinds
 
@@ -168,3 +169,12 @@ def test_what_comes_together_is_taken_in_order_and_asks_for_one_read() -> None:
     assert list(step.changes) == one_by_one
     assert len(one_by_one) == 3
     assert list(step.effects) == [Probe(KEY), Relist(Scope.ALL, "more")]
+
+
+def test_a_read_is_overtaken_by_an_event_that_came_after_it_was_asked() -> None:
+    key = Key(b"o" * 16)
+    lifecycle = HostLifecycle("h")
+    assert not lifecycle.is_overtaken(Gone(key, 1))
+    lifecycle.step(Seen(Observation(key=key, name="o", signal=Signal.DEFINED, asked=5)), Now(0.0, 0.0))
+    assert lifecycle.is_overtaken(Gone(key, 4))
+    assert not lifecycle.is_overtaken(Seen(Observation(key=key, asked=5)))
