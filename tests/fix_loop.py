@@ -80,7 +80,7 @@ class Witness:
         while not self._over.wait(TICK):
             if self._watchdog.due and monotonic() - self._watchdog.due > LIMIT / 2:
                 frame = sys._current_frames().get(self._loop)
-                self.seen = "".join(traceback.format_stack(frame)) if frame else ""
+                self.seen = "".join(traceback.format_stack(frame)[-12:]) if frame else ""
 
     def leave(self) -> None:
         """Look no more."""

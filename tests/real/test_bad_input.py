@@ -3,6 +3,7 @@ traceback, never in a wait without end."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import struct
@@ -13,11 +14,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+import sniffio
 from anyio import to_thread
 
 import avirt
 from avirt.errors import (
-    AmbiguousName,
     AvirtError,
     CannotConnect,
     ConnectionLost,
@@ -61,14 +62,16 @@ async def fails(uri: str, *expected: type[AvirtError], timeout: float = 20) -> A
     return error
 
 
-async def refused(code: int, *args: str) -> str:
-    """The command line ends with this code and one or two lines on stderr."""
+async def refused(code: int, says: str, *args: str) -> None:
+    """The command line ends with this code and one or two lines on stderr. Asked on one loop: it runs on its own."""
+    if sniffio.current_async_library() == "trio" or "uvloop" in type(asyncio.get_running_loop()).__module__:
+        return
     answer = await to_thread.run_sync(lambda: run_avirt(*args, check=False))
     assert answer.returncode == code, answer.stderr
     lines = answer.stderr.strip().splitlines()
     assert 1 <= len(lines) <= 2, answer.stderr
     assert "Traceback" not in answer.stderr
-    return answer.stderr
+    assert says in answer.stderr
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ async def test_socket_missing(path: Path) -> None:
     error = await fails(uri_of(path), CannotConnect)
     assert str(path) in error.message
     assert error.hint
-    assert str(path) in await refused(4, "-c", uri_of(path), "list")
+    await refused(4, str(path), "-c", uri_of(path), "list")
 
 
 async def test_socket_nobody_listens_on(path: Path) -> None:
@@ -91,7 +94,7 @@ async def test_socket_nobody_listens_on(path: Path) -> None:
         left.bind(str(path))
     error = await fails(uri_of(path), CannotConnect)
     assert error.hint
-    await refused(4, "-c", uri_of(path), "list")
+    await refused(4, "", "-c", uri_of(path), "list")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ async def test_another_kind_of_server(path: Path, answer: bytes) -> None:
         error = await fails(uri_of(path), *NO_CONNECTION, OperationTimeout, timeout=3)
         assert error.hint
         if not isinstance(error, OperationTimeout):
-            await refused(4, "-c", uri_of(path), "list")
+            await refused(4, "", "-c", uri_of(path), "list")
 
 
 async def test_real_qmp_socket(path: Path) -> None:
@@ -169,7 +172,7 @@ def without_privilege(*args: str) -> subprocess.CompletedProcess[str]:
 async def test_uri_that_is_none(uri: str) -> None:
     """Unknown scheme or transport, malformed: a usage error before anything is tried."""
     await fails(uri, InvalidURI)
-    await refused(2, "-c", uri, "list")
+    await refused(2, "", "-c", uri, "list")
 
 
 async def test_wrong_path_for_the_driver(qemu: Site) -> None:
@@ -197,16 +200,14 @@ async def test_unknown_domain(qemu: Site) -> None:
         with pytest.raises(InvalidArgument):
             await host.lookup(uuid="no uuid")
     for verb in ("domstate", "start", "destroy", "dumpxml"):
-        assert "nobody" in await refused(3, "-c", qemu.uri, verb, "nobody")
+        await refused(3, "nobody", "-c", qemu.uri, verb, "nobody")
 
 
 async def test_name_that_two_hosts_have(qemu: Site, other_host: Site) -> None:
     """Which one? It is not guessed."""
     await qemu.define(firmware("twin"))
     await other_host.define(firmware("twin"))
-    said = await refused(2, "-c", f"a={qemu.uri}", "-c", f"b={other_host.uri}", "start", "twin")
-    assert "twin" in said
-    assert AmbiguousName.__doc__
+    await refused(2, "twin", "-c", f"a={qemu.uri}", "-c", f"b={other_host.uri}", "start", "twin")
     await qemu.agree()
     await other_host.agree()
 
@@ -217,7 +218,7 @@ async def test_verb_the_state_forbids(qemu: Site) -> None:
         domain = await host.define(firmware("off"))
         with pytest.raises(InvalidOperation):
             await domain.suspend()
-    await refused(1, "-c", qemu.uri, "suspend", "off")
+    await refused(1, "not running", "-c", qemu.uri, "suspend", "off")
     await qemu.agree()
 
 
@@ -232,19 +233,20 @@ async def test_definition_that_is_none(qemu: Site, xml: str) -> None:
         assert caught.value.message
         del caught
         assert host.view == {}
-    await refused(1, "-c", qemu.uri, "define", qemu.file(xml))
+    await refused(1, "", "-c", qemu.uri, "define", qemu.file(xml))
 
 
 @pytest.mark.parametrize("args", [["frobnicate"], ["start"], ["list", "--nonsense"], ["wait", "a", "dancing"], []])
 async def test_command_line_that_is_wrong(args: list[str]) -> None:
     """Usage: code 2, and a hint."""
-    await refused(2, *args)
+    await refused(2, "", *args)
 
 
 async def test_first_connection_that_is_cut_in_mid_frame(qemu: Site, path: Path) -> None:
     """At any byte: a typed error, and nothing left."""
     async with proxied(qemu.daemon.socket, path) as proxy:
-        for proxy.cut_after in (0, 1, 3, 4, 27, 28, 40, 150, 600):
+        for limit in (0, 1, 3, 4, 27, 28, 40, 150, 600):
+            await proxy.limit(limit)
             await fails(uri_of(path), *NO_CONNECTION)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anyio
 import pytest
 
@@ -14,7 +12,7 @@ from avirt.model.record import Certainty
 from avirt.model.state import DomainState
 from tests.fix_leaks import nothing_left
 from tests.lab.guests import firmware
-from tests.lab.proxy import proxied
+from tests.lab.proxy import Proxy, proxied
 from tests.lab.recording import record
 from tests.lab.site import Site
 
@@ -22,6 +20,13 @@ pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.slow]
 
 SILENCE = 60.0
 """Seconds within which a silent peer has to be found; the keepalive's deadline is well below."""
+
+
+async def connected(proxy: Proxy, *, more_than: int) -> None:
+    """There were more connections than so many."""
+    with anyio.fail_after(30):
+        while await proxy.connections() <= more_than:
+            pass
 
 
 @pytest.mark.parametrize("gently", [True, False], ids=["SIGTERM", "SIGKILL"])
@@ -175,24 +180,24 @@ async def test_call_in_flight_when_the_daemon_dies_is_a_lost_connection(qemu: Si
         await qemu.agree()
 
 
-async def test_connection_cut_in_mid_frame_is_survived(qemu: Site, tmp_path: Path) -> None:
+async def test_connection_cut_in_mid_frame_is_survived(qemu: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     """At any byte of the opening and of the listing: the next connection makes it good."""
     await qemu.create(firmware("steady"))
-    path = qemu.daemon.folder / "proxy"
+    path = tmp_path_factory.mktemp("s") / "proxy"
     async with proxied(qemu.daemon.socket, path) as proxy:
         uri = f"qemu+unix:///system?socket={path}"
         async with avirt.connect(uri) as host, record(host.watch()) as seen:
             for bytes_ in (1, 3, 29, 200, 700):
                 mark = len(seen.items)
-                proxy.cut_after = bytes_
-                proxy.cut()
+                made = await proxy.connections()
+                await proxy.limit(bytes_)
+                await proxy.cut()
                 await seen.some(HostLost, after=mark)
-                await proxy.connected()
-                proxy.cut_after = None
+                await connected(proxy, more_than=made)
+                await proxy.limit(None)
                 await seen.some(HostResynced, after=mark, patience=30)
             await seen.settles(qemu)
             assert seen.of(Removed) == []
-    path.unlink(missing_ok=True)
 
 
 async def test_nothing_is_left_after_a_life_with_restarts(qemu: Site) -> None:
