@@ -61,6 +61,7 @@ class Events:
         self._lifecycle: frozenset[int] = frozenset()
         self._emit: Emit | None = None
         self._rpc: Rpc | None = None
+        self._is_told: bool | None = None
         self.closed = ""
         """Why the server lost its hypervisor, if it did."""
 
@@ -69,10 +70,17 @@ class Events:
     async def register(self, rpc: Rpc, host: Host, emit: Emit) -> bool:
         """Register all there are, written together. False if lifecycle events can't be had: then poll.
 
+        Once for a connection: a server refuses what is registered already.
+
         Raises:
             ConnectionLost: the connection is over.
         """
         self._rpc, self._emit = rpc, emit
+        if self._is_told is None:
+            self._is_told = await self._register_all(rpc, host)
+        return self._is_told
+
+    async def _register_all(self, rpc: Rpc, host: Host) -> bool:
         closing = rpc.submit(Proc.CONNECT_REGISTER_CLOSE_CALLBACK) if host.has_close_callback else None
         if host.has_event_callbacks:
             told = await self._register_each(rpc)
