@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from avirt.drivers.sim.world import Times as Times
     from avirt.drivers.sim.world import World as World
     from avirt.testing.conformance import DriverConformance as DriverConformance
+    from avirt.testing.faults import Cut as Cut
+    from avirt.testing.faults import Delay as Delay
+    from avirt.testing.faults import Direction as Direction
+    from avirt.testing.faults import FailCall as FailCall
+    from avirt.testing.faults import Fragment as Fragment
+    from avirt.testing.faults import Hang as Hang
+    from avirt.testing.faults import LateReply as LateReply
+    from avirt.testing.faults import LoseEvent as LoseEvent
+    from avirt.testing.faults import RefuseAuth as RefuseAuth
+    from avirt.testing.faults import RefuseConnection as RefuseConnection
+    from avirt.testing.faults import Reorder as Reorder
+    from avirt.testing.faults import RepeatEvent as RepeatEvent
+    from avirt.testing.faults import Rule as Rule
+    from avirt.testing.faults import Silence as Silence
+    from avirt.testing.faults import SlowAccept as SlowAccept
+    from avirt.testing.faults import Storm as Storm
+    from avirt.testing.faults import Where as Where
+    from avirt.testing.faults import WireFaults as WireFaults
+    from avirt.testing.simulators.libvirt import Auth as Auth
+    from avirt.testing.simulators.libvirt import LibvirtSim as LibvirtSim
+    from avirt.testing.simulators.libvirt import Profile as Profile
     from avirt.testing.validate import CHECKERS as CHECKERS
     from avirt.testing.validate import Finding as Finding
     from avirt.testing.validate import InvalidStream as InvalidStream
@@ -30,18 +51,39 @@ if TYPE_CHECKING:
 _LAZY: Final[dict[str, str]] = {
     "CHECKERS": "avirt.testing.validate",
     "Act": "avirt.drivers.sim.life",
+    "Auth": "avirt.testing.simulators.libvirt",
     "Config": "avirt.drivers.sim.domain",
+    "Cut": "avirt.testing.faults",
+    "Delay": "avirt.testing.faults",
+    "Direction": "avirt.testing.faults",
     "DriverConformance": "avirt.testing.conformance",
+    "FailCall": "avirt.testing.faults",
     "Faults": "avirt.drivers.sim.faults",
     "Finding": "avirt.testing.validate",
+    "Fragment": "avirt.testing.faults",
+    "Hang": "avirt.testing.faults",
     "InvalidStream": "avirt.testing.validate",
+    "LateReply": "avirt.testing.faults",
+    "LibvirtSim": "avirt.testing.simulators.libvirt",
+    "LoseEvent": "avirt.testing.faults",
+    "Profile": "avirt.testing.simulators.libvirt",
     "Recording": "avirt.testing.validate",
+    "RefuseAuth": "avirt.testing.faults",
+    "RefuseConnection": "avirt.testing.faults",
+    "Reorder": "avirt.testing.faults",
+    "RepeatEvent": "avirt.testing.faults",
+    "Rule": "avirt.testing.faults",
     "Scripted": "avirt.drivers.sim.life",
     "Seeded": "avirt.drivers.sim.life",
+    "Silence": "avirt.testing.faults",
     "SimDomain": "avirt.drivers.sim.domain",
     "SimDriver": "avirt.drivers.sim.driver",
+    "SlowAccept": "avirt.testing.faults",
     "Step": "avirt.drivers.sim.life",
+    "Storm": "avirt.testing.faults",
     "Times": "avirt.drivers.sim.world",
+    "Where": "avirt.testing.faults",
+    "WireFaults": "avirt.testing.faults",
     "World": "avirt.drivers.sim.world",
     "findings": "avirt.testing.validate",
     "validate": "avirt.testing.validate",
@@ -50,18 +92,39 @@ _LAZY: Final[dict[str, str]] = {
 __all__ = [
     "CHECKERS",
     "Act",
+    "Auth",
     "Config",
+    "Cut",
+    "Delay",
+    "Direction",
     "DriverConformance",
+    "FailCall",
     "Faults",
     "Finding",
+    "Fragment",
+    "Hang",
     "InvalidStream",
+    "LateReply",
+    "LibvirtSim",
+    "LoseEvent",
+    "Profile",
     "Recording",
+    "RefuseAuth",
+    "RefuseConnection",
+    "Reorder",
+    "RepeatEvent",
+    "Rule",
     "Scripted",
     "Seeded",
+    "Silence",
     "SimDomain",
     "SimDriver",
+    "SlowAccept",
     "Step",
+    "Storm",
     "Times",
+    "Where",
+    "WireFaults",
     "World",
     "findings",
     "validate",

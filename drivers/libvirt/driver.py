@@ -18,7 +18,7 @@ from avirt.drivers.base import API, Env, Session
 from avirt.drivers.libvirt.endpoint import LibvirtSession
 from avirt.drivers.libvirt.facts import read_host
 from avirt.drivers.libvirt.lanes import open_lanes
-from avirt.drivers.libvirt.session import open_connection
+from avirt.drivers.libvirt.session import Connect, open_connection
 from avirt.drivers.libvirt.sockets import Surroundings, resolve
 from avirt.drivers.libvirt.watch import Events
 from avirt.errors import AccessDenied, AuthError, AvirtError, CannotConnect, InvalidURI, Unsupported
@@ -54,7 +54,14 @@ SCHEMES: Final = frozenset(
 
 
 class LibvirtDriver:
-    """Everything that libvirt's daemons serve."""
+    """Everything that libvirt's daemons serve.
+
+    Args:
+        connect: gives the sockets, instead of the URI's path: for daemons that have none, e.g. simulated ones.
+    """
+
+    def __init__(self, *, connect: Connect | None = None) -> None:
+        self._connect = connect
 
     @property
     def name(self) -> str:
@@ -73,11 +80,11 @@ class LibvirtDriver:
 
     def open(self, uri: URI, env: Env) -> AbstractAsyncContextManager[Session]:
         """Connect, authenticate, ask the host what it is."""
-        return _open(uri, env)
+        return _open(uri, env, self._connect)
 
 
 @asynccontextmanager
-async def _open(uri: URI, env: Env) -> AsyncIterator[Session]:
+async def _open(uri: URI, env: Env, connect: Connect | None) -> AsyncIterator[Session]:
     around = Surroundings(environ=env.environ, uid=env.uid, exists=os.path.exists)
     # looking for sockets touches the file system
     target = await to_thread.run_sync(partial(resolve, uri, around, read_only=env.read_only))
@@ -85,8 +92,8 @@ async def _open(uri: URI, env: Env) -> AsyncIterator[Session]:
     is_open = False
     try:
         async with (
-            open_connection(target, on_events=events.receive) as control,
-            open_lanes(control, partial(open_connection, target)) as lanes,
+            open_connection(target, on_events=events.receive, connect=connect) as control,
+            open_lanes(control, partial(open_connection, target, connect=connect)) as lanes,
         ):
             host = await read_host(control, read_only=env.read_only)
             is_open = True

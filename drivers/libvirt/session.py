@@ -39,7 +39,10 @@ from avirt.errors import (
 )
 from avirt.log import get_logger
 
-__all__ = ["Call", "Rpc", "Settings", "Statistics", "open_connection"]
+__all__ = ["Call", "Connect", "Rpc", "Settings", "Statistics", "open_connection"]
+
+Connect = Callable[[Target], Awaitable[socket]]
+"""Opens a connected, non-blocking socket to a daemon; raises CannotConnect."""
 
 _READ_ONLY: Final = 1
 """VIR_CONNECT_RO."""
@@ -56,12 +59,14 @@ async def open_connection(
     *,
     on_events: OnEvents | None = None,
     settings: Settings | None = None,
+    connect: Connect | None = None,
 ) -> AsyncIterator[Rpc]:
     """A connection, open and authenticated; leaving the context closes it.
 
     A connection that is lost stays in its context: every call raises then, and `wait_closed()` says why.
 
     Args:
+        connect: gives the socket; by default the one at the target's path.
         on_events: called with the events (never keepalive) that came in one read of the socket, each with its count,
             before anyone who waits for a reply goes on. It must neither block nor raise.
 
@@ -74,7 +79,7 @@ async def open_connection(
     """
     settings = settings or Settings()
     with anyio.move_on_after(settings.connect_timeout) as patience:
-        transport = unix_transport(await _connect(target))
+        transport = unix_transport(await (connect or _connect)(target))
     if patience.cancelled_caught:
         raise CannotConnect(
             f"{target.path}: the daemon accepts no connection",

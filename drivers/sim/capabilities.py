@@ -34,7 +34,7 @@ from avirt.model.record import DomainRecord, Key
 if TYPE_CHECKING:
     from avirt.drivers.sim.session import SimSession
 
-__all__ = ["SimDefinitions", "SimHostInfo", "SimPower", "SimStats"]
+__all__ = ["NODE", "SimDefinitions", "SimHostInfo", "SimPower", "SimStats", "params_of"]
 
 NODE: Final = NodeInfo(
     model="x86_64", memory_kib=256 * 1024 * 1024, cpus=64, mhz=2600, nodes=1, sockets=2, cores=16, threads=2
@@ -245,12 +245,13 @@ class SimStats:
         def work() -> Sequence[DomainStats]:
             domains = self._world.domains
             chosen = [domains[each.key] for each in records if each.key in domains] if records else domains.values()
-            return [DomainStats(domain.key, domain.name, _params(domain, groups)) for domain in chosen]
+            return [DomainStats(domain.key, domain.name, params_of(domain, groups)) for domain in chosen]
 
         return await self._session.call(work)
 
 
-def _params(domain: SimDomain, groups: frozenset[StatsGroup]) -> Mapping[str, Param]:
+def params_of(domain: SimDomain, groups: frozenset[StatsGroup]) -> Mapping[str, Param]:
+    """The statistics of a domain: these groups, or all that there are."""
     params: dict[str, Param] = {}
     for group, read in _GROUPS.items():
         if not groups or group in groups:

@@ -8,11 +8,11 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import msgspec
 
-from avirt.drivers.sim.domain import Config, SimDomain
+from avirt.drivers.sim.domain import Config, Image, SimDomain
 from avirt.drivers.wire.xml import parse
 from avirt.errors import InvalidArgument, RemoteProtocolError
 
-__all__ = ["Definition", "read_xml", "write_xml"]
+__all__ = ["Definition", "read_xml", "write_image_xml", "write_xml"]
 
 _UNITS: Final[dict[str, int]] = {
     "b": 1,
@@ -79,6 +79,15 @@ def write_xml(domain: SimDomain, *, inactive: bool = False) -> str:
         root.set("id", str(domain.id))
     _set_first(root, 0, "name", domain.name)
     _set_first(root, 1, "uuid", str(domain.uuid))
+    indent(root)
+    return tostring(root, encoding="unicode") + "\n"
+
+
+def write_image_xml(image: Image) -> str:
+    """The XML that a saved image holds."""
+    root = parse(image.config.xml) if image.config.xml else Element("domain")
+    _set_first(root, 0, "name", image.name)
+    _set_first(root, 1, "uuid", str(UUID(bytes=image.key)))
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
 

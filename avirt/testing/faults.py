@@ -1,0 +1,423 @@
+"""Faults of simulated peers, as data: a rule says what goes wrong, on which connection, after what, how often.
+
+    sim.faults.add(Cut(after_bytes=1234))      # the same as sim.faults.cut(after_bytes=1234)
+    sim.faults.add(LoseEvent(event=0, skip=2)) # the third lifecycle event is never told
+    sim.faults.struck["lose_event"]            # how often it struck
+    sim.faults.clear()                         # all is well again; what was held back goes out
+
+Nothing here does anything: streams (`stream.py`) and simulators (`simulators/`) ask, and obey.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+import msgspec
+
+__all__ = [
+    "RULES",
+    "Cut",
+    "Delay",
+    "Direction",
+    "FailCall",
+    "Fragment",
+    "Hang",
+    "LateReply",
+    "LoseEvent",
+    "RefuseAuth",
+    "RefuseConnection",
+    "Reorder",
+    "RepeatEvent",
+    "Rule",
+    "Silence",
+    "SlowAccept",
+    "Storm",
+    "Where",
+    "WireFaults",
+]
+
+
+class Direction(StrEnum):
+    """As the simulated peer sees it."""
+
+    IN = "in"
+    """What its clients send."""
+    OUT = "out"
+    """What it sends to them."""
+
+
+class Where(StrEnum):
+    """On which connections."""
+
+    ANY = "any"
+    EVENTS = "events"
+    """Those that are told of events."""
+    CALLS = "calls"
+    """Those that are not."""
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, tag_field="rule"):
+    """One fault.
+
+    Attributes:
+        where: on which connections; a number is the n-th that was accepted, from 0.
+        skip: so many occasions pass before it strikes.
+        times: how often it strikes; None: until it is taken back.
+    """
+
+    where: Where | int = Where.ANY
+    skip: int = 0
+    times: int | None = None
+
+    @classmethod
+    def name(cls) -> str:
+        """Its key in `WireFaults.struck`."""
+        return str(cls.__struct_config__.tag)
+
+
+class Cut(Rule, frozen=True, kw_only=True, tag="cut"):
+    """A connection ends when so many more bytes have passed, be it in the middle of a frame. 0: all of them, now."""
+
+    after_bytes: int = 0
+    direction: Direction = Direction.OUT
+    times: int | None = 1
+
+
+class Delay(Rule, frozen=True, kw_only=True, tag="delay"):
+    """Everything in one direction takes this much longer, in order."""
+
+    seconds: float
+    direction: Direction = Direction.OUT
+
+
+class Fragment(Rule, frozen=True, kw_only=True, tag="fragment"):
+    """Reads and writes are no longer than this."""
+
+    size: int = 1
+    direction: Direction = Direction.OUT
+
+
+class Silence(Rule, frozen=True, kw_only=True, tag="silence"):
+    """A half-open connection: it stays, but nothing comes through. `direction` None: neither way."""
+
+    direction: Direction | None = None
+
+
+class Reorder(Rule, frozen=True, kw_only=True, tag="reorder"):
+    """Replies wait until there are `depth` of them, or for `within` seconds, and go out last first."""
+
+    depth: int = 2
+    within: float = 0.02
+
+
+class LateReply(Rule, frozen=True, kw_only=True, tag="late_reply"):
+    """The call is done at once, its reply comes later: others and events overtake it.
+
+    Attributes:
+        procedure, domain: only of these; "" for all.
+    """
+
+    seconds: float
+    procedure: str = ""
+    domain: str = ""
+
+
+class FailCall(Rule, frozen=True, kw_only=True, tag="fail_call"):
+    """A call is answered with an error, and nothing is done.
+
+    Attributes:
+        code: the protocol's number.
+        procedure, domain: only of these; "" for all.
+    """
+
+    code: int = 38
+    text: str = "simulated failure"
+    procedure: str = ""
+    domain: str = ""
+    times: int | None = 1
+
+
+class Hang(Rule, frozen=True, kw_only=True, tag="hang"):
+    """No read and no verb of this domain is answered; each holds a worker of the daemon.
+
+    Attributes:
+        domain: its name.
+        bulk: calls about all domains hang, too, as they do while the domain's own lock is held.
+    """
+
+    domain: str
+    bulk: bool = False
+
+
+class LoseEvent(Rule, frozen=True, kw_only=True, tag="lose_event"):
+    """An event is never told.
+
+    Attributes:
+        event: only of this kind, by its native number; None for all.
+        domain: only of this domain, by name; "" for all.
+    """
+
+    event: int | None = None
+    domain: str = ""
+    times: int | None = 1
+
+
+class RepeatEvent(Rule, frozen=True, kw_only=True, tag="repeat_event"):
+    """An event is told `copies` times more. `event`, `domain`: as of `LoseEvent`."""
+
+    event: int | None = None
+    domain: str = ""
+    copies: int = 1
+    times: int | None = 1
+
+
+class Storm(Rule, frozen=True, kw_only=True, tag="storm"):
+    """At once, so many events of domains that run: suspended and resumed in turn, which leaves them as they were."""
+
+    events: int = 1000
+    times: int | None = 1
+
+
+class RefuseConnection(Rule, frozen=True, kw_only=True, tag="refuse_connection"):
+    """New connections are closed as soon as they are accepted."""
+
+
+class SlowAccept(Rule, frozen=True, kw_only=True, tag="slow_accept"):
+    """New connections are accepted, and looked at only after this."""
+
+    seconds: float
+
+
+class RefuseAuth(Rule, frozen=True, kw_only=True, tag="refuse_auth"):
+    """Who connects has to authenticate, and is refused."""
+
+
+RULES: Final[tuple[type[Rule], ...]] = (
+    Cut,
+    Delay,
+    FailCall,
+    Fragment,
+    Hang,
+    LateReply,
+    LoseEvent,
+    RefuseAuth,
+    RefuseConnection,
+    Reorder,
+    RepeatEvent,
+    Silence,
+    SlowAccept,
+    Storm,
+)
+
+R = TypeVar("R", bound=Rule)
+
+
+class _Active:
+    """A rule in force, and how far it is."""
+
+    __slots__ = ("left", "passed", "rule", "skip")
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.skip = rule.skip
+        self.left = rule.times
+        self.passed: Counter[int] = Counter()
+        """Of a `Cut`: bytes by connection."""
+
+
+class WireFaults:
+    """The rules in force for one simulated peer.
+
+    Attributes:
+        struck: how often each kind of fault struck, by its name; `restart`, `replace_host` and `stop` are counted, too.
+        on_added, on_cleared: told when rules come and go. Set by the simulator.
+    """
+
+    def __init__(self) -> None:
+        self.struck: Counter[str] = Counter()
+        self.on_added: Callable[[Rule], None] = _nothing
+        self.on_cleared: Callable[[], None] = lambda: None
+        self._active: list[_Active] = []
+        self._kinds: frozenset[type[Rule]] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<WireFaults {', '.join(map(repr, self.rules)) or 'none'}>"
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """Those in force."""
+        return [active.rule for active in self._active]
+
+    # ------------------------------------------------------------ laying down and taking back
+
+    def add(self, rule: R) -> R:
+        """A rule is in force from now on; in order of coming, where several fit."""
+        self._active.append(_Active(rule))
+        self._count()
+        self.on_added(rule)
+        return rule
+
+    def remove(self, rule: Rule) -> None:
+        """Take one back. Nothing happens if it is over already."""
+        self._active = [active for active in self._active if active.rule is not rule]
+        self._count()
+        self.on_cleared()
+
+    def clear(self) -> None:
+        """All is well again; what was held back goes out now."""
+        self._active.clear()
+        self._count()
+        self.on_cleared()
+
+    def cut(self, *, after_bytes: int = 0, direction: Direction = Direction.OUT, where: Where | int = Where.ANY) -> Cut:
+        """See `Cut`."""
+        return self.add(Cut(after_bytes=after_bytes, direction=direction, where=where))
+
+    def delay(self, seconds: float, *, direction: Direction = Direction.OUT, where: Where | int = Where.ANY) -> Delay:
+        """See `Delay`."""
+        return self.add(Delay(seconds=seconds, direction=direction, where=where))
+
+    def fragment(
+        self, size: int = 1, *, direction: Direction = Direction.OUT, where: Where | int = Where.ANY
+    ) -> Fragment:
+        """See `Fragment`."""
+        return self.add(Fragment(size=size, direction=direction, where=where))
+
+    def silence(self, *, direction: Direction | None = None, where: Where | int = Where.ANY) -> Silence:
+        """See `Silence`."""
+        return self.add(Silence(direction=direction, where=where))
+
+    def reorder(self, depth: int = 2, *, within: float = 0.02, where: Where | int = Where.ANY) -> Reorder:
+        """See `Reorder`."""
+        return self.add(Reorder(depth=depth, within=within, where=where))
+
+    def late_reply(self, seconds: float, *, procedure: str = "", domain: str = "") -> LateReply:
+        """See `LateReply`."""
+        return self.add(LateReply(seconds=seconds, procedure=procedure, domain=domain))
+
+    def fail_call(
+        self, code: int, *, text: str = "simulated failure", procedure: str = "", domain: str = "", times: int = 1
+    ) -> FailCall:
+        """See `FailCall`."""
+        return self.add(FailCall(code=code, text=text, procedure=procedure, domain=domain, times=times))
+
+    def hang(self, domain: str, *, bulk: bool = False) -> Hang:
+        """See `Hang`."""
+        return self.add(Hang(domain=domain, bulk=bulk))
+
+    def lose_event(self, times: int = 1, *, event: int | None = None, domain: str = "") -> LoseEvent:
+        """See `LoseEvent`."""
+        return self.add(LoseEvent(times=times, event=event, domain=domain))
+
+    def repeat_event(self, times: int = 1, *, event: int | None = None, domain: str = "") -> RepeatEvent:
+        """See `RepeatEvent`."""
+        return self.add(RepeatEvent(times=times, event=event, domain=domain))
+
+    def storm(self, events: int = 1000) -> Storm:
+        """See `Storm`."""
+        return self.add(Storm(events=events))
+
+    def refuse_connection(self, times: int | None = None) -> RefuseConnection:
+        """See `RefuseConnection`."""
+        return self.add(RefuseConnection(times=times))
+
+    def slow_accept(self, seconds: float) -> SlowAccept:
+        """See `SlowAccept`."""
+        return self.add(SlowAccept(seconds=seconds))
+
+    def refuse_auth(self, times: int | None = None) -> RefuseAuth:
+        """See `RefuseAuth`."""
+        return self.add(RefuseAuth(times=times))
+
+    # ------------------------------------------------------------ for streams and simulators
+
+    def holds(self, kind: type[Rule]) -> bool:
+        """Whether there is any rule of a kind: the cheap question before the others."""
+        return kind in self._kinds
+
+    def find(self, kind: type[R], number: int, is_events: bool, fits: Callable[[R], bool] | None = None) -> R | None:
+        """The first rule of a kind for a connection, without striking."""
+        if kind not in self._kinds:
+            return None
+        for active in self._active:
+            rule = active.rule
+            if isinstance(rule, kind) and _is_there(rule, number, is_events) and (fits is None or fits(rule)):
+                return rule
+        return None
+
+    def strike(self, kind: type[R], number: int, is_events: bool, fits: Callable[[R], bool] | None = None) -> R | None:
+        """An occasion for this kind of fault: the rule that strikes, or None. What is used up ends."""
+        if kind not in self._kinds:
+            return None
+        for active in self._active:
+            rule = active.rule
+            if isinstance(rule, kind) and _is_there(rule, number, is_events) and (fits is None or fits(rule)):
+                if active.skip:
+                    active.skip -= 1
+                    continue
+                self._strike(active)
+                return rule
+        return None
+
+    def count(self, rule: Rule) -> None:
+        """It struck, and goes on."""
+        self.struck[rule.name()] += 1
+
+    def spend(self, rule: Rule) -> None:
+        """It struck, and is over."""
+        self.count(rule)
+        self._active = [active for active in self._active if active.rule is not rule]
+        self._count()
+
+    def room(self, direction: Direction, number: int, is_events: bool) -> int | None:
+        """So many bytes may pass before this connection is cut; None: no limit."""
+        if Cut not in self._kinds:
+            return None
+        rooms = [
+            active.rule.after_bytes - active.passed[number]
+            for active in self._active
+            if isinstance(active.rule, Cut)
+            and active.rule.direction is direction
+            and _is_there(active.rule, number, is_events)
+        ]
+        return max(0, min(rooms)) if rooms else None
+
+    def passed(self, direction: Direction, number: int, is_events: bool, size: int) -> bool:
+        """These bytes have passed; True: this connection is cut now."""
+        if Cut not in self._kinds:
+            return False
+        for active in self._active:
+            rule = active.rule
+            if isinstance(rule, Cut) and rule.direction is direction and _is_there(rule, number, is_events):
+                active.passed[number] += size
+                if active.passed[number] >= rule.after_bytes:
+                    self._strike(active)
+                    return True
+        return False
+
+    def _strike(self, active: _Active) -> None:
+        self.struck[active.rule.name()] += 1
+        if active.left is not None:
+            active.left -= 1
+            if active.left <= 0:
+                self._active.remove(active)
+                self._count()
+
+    def _count(self) -> None:
+        self._kinds = frozenset(type(active.rule) for active in self._active)
+
+
+def _nothing(rule: Rule) -> None:
+    """No simulator obeys these rules yet."""
+
+
+def _is_there(rule: Rule, number: int, is_events: bool) -> bool:
+    where = rule.where
+    if where is Where.ANY:
+        return True
+    if isinstance(where, Where):
+        return is_events is (where is Where.EVENTS)
+    return where == number

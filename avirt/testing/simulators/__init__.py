@@ -1,0 +1,1 @@
+"""Simulators of hypervisors that speak the real wire protocols, one package or module a driver."""

@@ -1,0 +1,49 @@
+"""The simulated daemon passes the suite that the real one passes (`tests/real/test_libvirt_conformance.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import pytest
+
+from avirt.drivers.base import Driver
+from avirt.drivers.libvirt.driver import LibvirtDriver
+from avirt.testing import DriverConformance, LibvirtSim
+
+
+class OfSim(DriverConformance):
+    """One simulated daemon for all sessions of a test, which may not do anything wrong."""
+
+    memory = False
+
+    @pytest.fixture
+    async def sim(self, anyio_backend: object) -> AsyncIterator[LibvirtSim]:
+        async with LibvirtSim(domains=2, running=1, memory=self.memory) as sim:
+            yield sim
+            assert sim.complaints == []
+
+    @pytest.fixture
+    def driver(self, sim: LibvirtSim) -> Driver:
+        return sim.driver
+
+    @pytest.fixture
+    def uri(self, sim: LibvirtSim) -> str:
+        return sim.uri
+
+    def domain_xml(self, name: str, uuid: UUID) -> str:
+        return f"<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory></domain>"
+
+
+class TestOnUnixSocket(OfSim):
+    """The driver as it is finds it by its path."""
+
+    @pytest.fixture
+    def driver(self) -> Driver:
+        return LibvirtDriver()
+
+
+class TestInMemory(OfSim):
+    """Without any path."""
+
+    memory = True
