@@ -120,9 +120,15 @@ class Domain:
 
     # ------------------------------------------------------------ waiting
 
-    def watch(self, *, kinds: Collection[type[Change]] | None = None, slow: Slow = Slow.COALESCE) -> Subscription:
-        """The stream of this domain: its Changes, and its host's own."""
-        return self._host.watch(domains=(self,), kinds=kinds, slow=slow)
+    def watch(
+        self,
+        *,
+        kinds: Collection[type[Change]] | None = None,
+        slow: Slow = Slow.COALESCE,
+        settle: float | None = None,
+    ) -> Subscription:
+        """The stream of this domain: its Changes, and its host's own; see `Host.watch`."""
+        return self._host.watch(domains=(self,), kinds=kinds, slow=slow, settle=settle)
 
     async def wait_for(self, *states: DomainState, timeout: float | None = None) -> DomainRecord:
         """Wait until it is in one of these states; true at once if it is. Sees every step that was reported.

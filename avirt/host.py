@@ -126,6 +126,7 @@ class Host:
         slow: Slow = Slow.COALESCE,
         since: str | None = None,
         too_old: TooOld = TooOld.RAISE,
+        settle: float | None = None,
     ) -> Subscription:
         """A snapshot, and every Change after it.
 
@@ -134,13 +135,15 @@ class Host:
             slow: what a reader gets that falls behind the ring.
             since: a token; gives exactly what was missed since, and no snapshot.
             too_old: what to do if that is no longer there.
+            settle: hold each domain's Changes back until it has been quiet for so many seconds, at most ten times as
+                long, and give them as one: a stop and a start as `Rebooted`. `kinds` are of what is given then.
 
         Raises:
             RevisionTooOld: the token can't be resumed from.
-            InvalidArgument: it is no token.
+            InvalidArgument: it is no token; `settle` is not above 0.
         """
         return self.engine.store.subscribe(
-            filter=domain_filter(self.name, domains, kinds), slow=slow, since=since, too_old=too_old
+            filter=domain_filter(self.name, domains, kinds), slow=slow, since=since, too_old=too_old, settle=settle
         )
 
     def native_items(self) -> AbstractAsyncContextManager[AsyncIterator[Item]]:

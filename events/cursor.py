@@ -41,11 +41,13 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
         given: changes and gaps handed out.
         lost: changes that it was told it lost (Slow.GAP, Slow.DISCONNECT).
         coalesced: changes that were skipped by merging (Slow.COALESCE).
+        folded: changes that became part of another one by settling.
     """
 
     given: int = 0
     lost: int = 0
     coalesced: int = 0
+    folded: int = 0
 
 
 class Walk:
@@ -131,6 +133,11 @@ class Cursor:
     def behind(self) -> bool:
         """There is something to look at."""
         return self._walk is not None or self.seq < self._store.window.head
+
+    @property
+    def ended(self) -> bool:
+        """No change comes any more."""
+        return self._store.closed
 
     @property
     def statistics(self) -> Statistics:

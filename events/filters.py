@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from avirt.model.change import (
     Added,
@@ -108,6 +109,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     def wants_others(self) -> bool:
         """It lets pass what can't be merged: native events, changes of hosts."""
         return self.kinds is None or not all(issubclass(kind, RecordChange) for kind in self.kinds)
+
+    @property
+    def before_settling(self) -> Filter:
+        """What has to be read for this filter to be applied to what has settled: all of the domains' records."""
+        return replace(self, kinds=None if self.kinds is None else self.kinds | {RecordChange}, states=None)
 
     def _host_names(self) -> frozenset[str] | None:
         if self.domains is None:

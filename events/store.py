@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -271,24 +272,36 @@ class Store:
         slow: Slow = Slow.COALESCE,
         since: str | Token | None = None,
         too_old: TooOld = TooOld.RAISE,
+        settle: float | None = None,
     ) -> Subscription:
         """A snapshot and every change after it; or, with a token, every change after that.
 
+        Args:
+            settle: hold each domain's changes back until it has been quiet for so many seconds (`settle.py`).
+
         Raises:
-            InvalidArgument: `since` is no token.
+            InvalidArgument: `since` is no token; `settle` is not above 0.
             RevisionTooOld: the changes after the token are gone, and `too_old` says to raise.
         """
         from avirt.events.subscription import Subscription
 
+        if settle is not None and not 0 < settle < inf:
+            raise InvalidArgument(f"settling for {settle} s can't work", hint="give seconds above 0, or nothing")
+        read = filter if settle is None else filter.before_settling
         token = Token.parse(since) if isinstance(since, str) else since
         try:
-            cursor = self.cursor(filter=filter, slow=slow, since=token)
+            cursor = self.cursor(filter=read, slow=slow, since=token)
         except RevisionTooOld:
             if too_old is TooOld.RAISE:
                 raise
             token = None
-            cursor = self.cursor(filter=filter, slow=slow)
-        return Subscription(self, cursor, None if token is not None else self.snapshot(filter=filter))
+            cursor = self.cursor(filter=read, slow=slow)
+        snapshot = None if token is not None else self.snapshot(filter=filter)
+        if settle is None:
+            return Subscription(self, cursor, snapshot)
+        from avirt.events.settled import Settled
+
+        return Settled(self, cursor, snapshot, settle=settle, filter=filter)
 
     def others_since(self, seq: int, filter: Filter) -> bool:
         """Whether a change that can't be merged came after `seq` on a host that the filter wants."""

@@ -23,6 +23,7 @@ from avirt.model.change import Change, Gap
 from avirt.model.record import DomainRecord, HostStatus
 
 if TYPE_CHECKING:
+    from avirt.events.settle import SettlingCursor
     from avirt.events.store import Snapshot, Store
 
 __all__ = ["Batches", "Subscription", "new_epoch"]
@@ -70,7 +71,7 @@ class Subscription:
         "snapshot",
     )
 
-    def __init__(self, store: Store, cursor: Cursor, snapshot: Snapshot | None) -> None:
+    def __init__(self, store: Store, cursor: Cursor | SettlingCursor, snapshot: Snapshot | None) -> None:
         self._store = store
         self._cursor = cursor
         self._notifier = store.notifier

@@ -51,7 +51,9 @@ NO_PACKAGE_ITSELF: Final = ("avirt.cli", "avirt.serve", "avirt.testing")
 """Only these may say `from avirt import <public name>`: below them it would be a circle."""
 
 PURE_PACKAGES: Final = ("avirt.model", "avirt.lifecycle", "avirt.drivers.wire")
-PURE_EVENTS: Final = frozenset({"store", "hosts", "records", "cursor", "window", "policies", "filters", "token"})
+PURE_EVENTS: Final = frozenset(
+    {"store", "hosts", "records", "cursor", "window", "policies", "filters", "token", "fold", "settle"}
+)
 PURE_IN_DRIVER: Final = frozenset({"protocol", "states", "observe", "errors"})
 IMPURE: Final = frozenset(
     {"anyio", "asyncio", "trio", "uvloop", "socket", "select", "ssl", "subprocess", "threading", "time", "random"}

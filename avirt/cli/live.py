@@ -34,9 +34,10 @@ _SLOWEST: Final = 1.0
 class _View:
     """Feeds a Screen from the hosts' streams and draws it."""
 
-    def __init__(self, screen: Screen, domain: avirt.Domain | None = None) -> None:
+    def __init__(self, screen: Screen, domain: avirt.Domain | None = None, *, settle: float | None = None) -> None:
         self.screen = screen
         self._domain = domain
+        self._settle = settle
         self._hosts: list[avirt.Host] = []
         self._dirty = anyio.Event()
         self.started = anyio.Event()
@@ -44,7 +45,8 @@ class _View:
     async def follow(self, host: avirt.Host) -> None:
         """One host's stream, for ever."""
         self._hosts.append(host)
-        with host.watch(domains=None if self._domain is None else (self._domain,)) as stream:
+        domains = None if self._domain is None else (self._domain,)
+        with host.watch(domains=domains, settle=self._settle) as stream:
             self.started.set()
             self._dirty.set()
             async for batch in stream.batches():
@@ -108,6 +110,7 @@ async def show(
     cli: Cli,
     *,
     domain: str | None = None,
+    settle: float | None = None,
     uris: Sequence[tuple[str, str]] | None = None,
     notice: str = "",
 ) -> int:
@@ -121,11 +124,11 @@ async def show(
     wanted = cli.options.uris if uris is None else uris
     screen = Screen(notice=notice, several=len(wanted) > 1)
     if domain is None:
-        view = _View(screen)
+        view = _View(screen, settle=settle)
         return await _drawn(view, lambda: each_host(cli, view.follow, uris=wanted, on_failure=view.fail))
     async with connected(cli) as hosts:
         found = find(hosts, domain)
-        view = _View(screen, found)
+        view = _View(screen, found, settle=settle)
 
         async def follow() -> int:
             await view.follow(found.host)

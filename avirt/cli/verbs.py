@@ -445,12 +445,20 @@ _STREAM: Final = (
             _MAYBE_DOMAIN,
             _flag("--plain", "lines, not a live view, on a terminal too"),
             Argument(
+                name="settle",
+                spelling="--settle",
+                metavar="SECONDS",
+                convert=_seconds,
+                help="one line for all that happened to a domain until it was quiet for so long",
+            ),
+            Argument(
                 name="timeout", spelling="--timeout", metavar="SECONDS", convert=_seconds, help="end after so long"
             ),
         ),
         examples=(
             "avirt watch",
             "avirt watch web1 --plain",
+            "avirt watch --settle 5",
             "avirt -o json watch | jq -c 'select(.kind != \"snapshot\")'",
         ),
         notes="On a terminal a live view. -o json: one object a line (docs/json.md), each line flushed.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 import avirt
@@ -51,9 +52,11 @@ class Lines:
             out.line(clean(f"{clock(when)}  {subject(item, several=self._several)}: {describe(item)}"))
         out.flush()
 
-    async def follow(self, host: avirt.Host, domains: tuple[avirt.Domain, ...] | None = None) -> None:
+    async def follow(
+        self, host: avirt.Host, domains: tuple[avirt.Domain, ...] | None = None, *, settle: float | None = None
+    ) -> None:
         """Print one host's stream, for ever."""
-        with host.watch(domains=domains) as stream:
+        with host.watch(domains=domains, settle=settle) as stream:
             self.snapshot(host, stream)
             async for batch in stream.batches():
                 for item in batch:
@@ -70,7 +73,14 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-async def watch(cli: Cli, domain: str | None = None, *, plain: bool = False, timeout: float | None = None) -> int:
+async def watch(
+    cli: Cli,
+    domain: str | None = None,
+    *,
+    plain: bool = False,
+    settle: float | None = None,
+    timeout: float | None = None,
+) -> int:
     """`avirt watch`. Ends when the time is up, or by Ctrl-C."""
     live = can_draw(cli) and not plain
     code = 0
@@ -78,14 +88,14 @@ async def watch(cli: Cli, domain: str | None = None, *, plain: bool = False, tim
         if live:
             from avirt.cli.live import show
 
-            return await show(cli, domain=domain)
+            return await show(cli, domain=domain, settle=settle)
         if domain is None:
             lines = Lines(cli, several=len(cli.options.uris) > 1)
-            code = await each_host(cli, lines.follow)
+            code = await each_host(cli, partial(lines.follow, settle=settle))
         else:
             async with connected(cli) as hosts:
                 found = find(hosts, domain)
-                await Lines(cli, several=hosts.several).follow(found.host, (found,))
+                await Lines(cli, several=hosts.several).follow(found.host, (found,), settle=settle)
     return code
 
 

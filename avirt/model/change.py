@@ -83,7 +83,8 @@ class DomainChange(Change, frozen=True, kw_only=True):
     """A Change of one domain.
 
     Attributes:
-        merged: how many Changes this one stands for; more than 1 only after a reader fell behind.
+        merged: how many Changes this one stands for; more than 1 only after a reader fell behind, or for one that
+            wants settled states.
     """
 
     key: Key

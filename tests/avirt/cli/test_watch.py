@@ -14,7 +14,7 @@ DEMO = ("-c", "sim://demo?rate=200")
 
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_watch_as_json_begins_with_a_snapshot(run: Run, loop: str) -> None:
-    ran = run(*SIM, "-o", "json", "watch", "--timeout", "0.05", backend=loop)
+    ran = run(*SIM, "-o", "json", "watch", "--timeout", "0.5", backend=loop)
     [snapshot] = ran.objects
     assert ran.code == 0
     assert snapshot.keys() == {"kind", "host", "domains", "token"}
@@ -23,7 +23,7 @@ def test_watch_as_json_begins_with_a_snapshot(run: Run, loop: str) -> None:
 
 
 def test_watch_of_a_domain_has_only_that(run: Run) -> None:
-    [snapshot] = run(*SIM, "-o", "json", "watch", "vm2", "--timeout", "0.05").objects
+    [snapshot] = run(*SIM, "-o", "json", "watch", "vm2", "--timeout", "0.5").objects
     assert [domain["name"] for domain in snapshot["domains"]] == ["vm2"]
 
 
@@ -49,6 +49,20 @@ def test_watch_in_words_has_a_line_a_domain_and_a_line_a_change(spawn: Spawn) ->
     assert process.stdout.readline()[:2] == "20"
 
 
+def test_watch_settled_tells_all_that_happened_to_a_domain_in_one_line(spawn: Spawn) -> None:
+    """The demo is lively: within a second domains change more than once."""
+    process = spawn("-c", "sim://demo?rate=40&domains=3", "-o", "json", "watch", "--settle", "0.05")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("merged", 1) > 1:
+            break
+    assert json.loads(line)["merged"] > 1
+
+
+def test_watch_settled_for_no_time_is_a_usage_error(run: Run) -> None:
+    assert run(*SIM, "watch", "--settle", "0").code == 2
+
+
 def test_watch_prints_names(spawn: Spawn) -> None:
     process = spawn(*DEMO, "-o", "name", "watch")
     assert process.stdout is not None
@@ -56,13 +70,13 @@ def test_watch_prints_names(spawn: Spawn) -> None:
 
 
 def test_watch_of_several_hosts_has_a_snapshot_each(run: Run) -> None:
-    ran = run("-c", "a=sim://quiet", "-c", "b=sim://quiet", "-o", "json", "watch", "--timeout", "0.3")
+    ran = run("-c", "a=sim://quiet", "-c", "b=sim://quiet", "-o", "json", "watch", "--timeout", "1")
     assert {document["host"] for document in ran.objects if document["kind"] == "snapshot"} == {"a", "b"}
 
 
 def test_watch_goes_on_without_a_host_that_is_down(run: Run) -> None:
     down = "test+unix:///default?socket=/no/such/socket"
-    ran = run("-c", "a=sim://quiet", "-c", f"b={down}", "-o", "json", "watch", "--timeout", "0.3")
+    ran = run("-c", "a=sim://quiet", "-c", f"b={down}", "-o", "json", "watch", "--timeout", "1")
     assert [document["host"] for document in ran.objects] == ["a"]
     assert ran.err.startswith("error: b: ")
     ran = run("-c", f"a={down}", "-c", f"b={down}", "-o", "json", "watch", "--timeout", "3")
@@ -70,11 +84,11 @@ def test_watch_goes_on_without_a_host_that_is_down(run: Run) -> None:
 
 
 def test_watch_of_an_ambiguous_domain_is_refused(run: Run) -> None:
-    assert run("-c", "a=sim://quiet", "-c", "b=sim://quiet", "watch", "vm1", "--timeout", "0.3").code == 2
+    assert run("-c", "a=sim://quiet", "-c", "b=sim://quiet", "watch", "vm1", "--timeout", "1").code == 2
 
 
 def test_quiet_watch_prints_changes_only(run: Run) -> None:
-    assert run(*SIM, "-q", "watch", "--timeout", "0.05").out == ""
+    assert run(*SIM, "-q", "watch", "--timeout", "0.5").out == ""
 
 
 def test_watch_in_words_names_the_host_where_there_are_several(run: Run) -> None:
