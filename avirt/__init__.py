@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from avirt.audit import AuditStatistics as AuditStatistics
     from avirt.discovery import Found as Found
     from avirt.discovery import default_uri as default_uri
     from avirt.discovery import discover as discover
@@ -135,6 +136,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "connect",
         "run_host",
     ),
+    "avirt.audit": ("AuditStatistics",),
     "avirt.domain": ("Domain",),
     "avirt.discovery": (
         "Found",
@@ -281,6 +283,7 @@ __all__ = [
     "AlreadyExists",
     "AlreadyInState",
     "AmbiguousName",
+    "AuditStatistics",
     "AuthError",
     "AvirtError",
     "BalloonChange",

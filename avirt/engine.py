@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
@@ -20,6 +21,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from anyio.streams.memory import MemoryObjectSendStream
 from msgspec.structs import replace
 
+from avirt.audit import Auditor, AuditStatistics
 from avirt.backoff import Backoff
 from avirt.drivers.base import Driver, Env, PollPolicy, Session
 from avirt.drivers.transport.loop import current_loop
@@ -43,6 +45,7 @@ from avirt.model.observation import (
     Item,
     LinkLost,
     LinkUp,
+    Listing,
     Overrun,
     ReadFailed,
     Scope,
@@ -112,6 +115,7 @@ class Engine:
         name: the host's name in this process, as Changes carry it.
         driver, uri, env: where to connect, and how.
         store: what is concluded goes there.
+        audit: seconds between two audits; None for none.
         uniform: the random source of back-off and poll jitter.
         wall: the wall clock.
     """
@@ -124,6 +128,7 @@ class Engine:
         driver: Driver,
         env: Env,
         store: Store,
+        audit: float | None = None,
         uniform: Callable[[float, float], float] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -135,6 +140,11 @@ class Engine:
         self._uniform = uniform or random.Random().uniform
         self._wall = wall
         self._lifecycle = HostLifecycle(name)
+        self._auditor: Auditor | None = None
+        if audit is not None:
+            self._auditor = Auditor(
+                host=name, every=audit, lifecycle=self._lifecycle, take=self.take, uniform=self._uniform, wall=wall
+            )
         self._backoff = Backoff(self._uniform)
         self._session: Session | None = None
         self._link_tasks: TaskGroup | None = None
@@ -182,6 +192,11 @@ class Engine:
     def revision(self) -> int:
         """How many Changes this host had so far."""
         return self._lifecycle.revision
+
+    @property
+    def audit(self) -> AuditStatistics:
+        """What the audits have found."""
+        return AuditStatistics() if self._auditor is None else self._auditor.statistics
 
     def record(self, key: Key) -> DomainRecord | None:
         """What the lifecycle knows of a domain, now."""
@@ -316,6 +331,8 @@ class Engine:
                         on_synced()
                         self._link_tasks = tg
                         self._kick.set()
+                        if self._auditor is not None and session.poll is None:
+                            tg.start_soon(self._auditor.run, partial(self._read_listing, session))
                         try:
                             await self._keep_listing(session)
                         finally:  # before the group closes: it takes no probe any more
@@ -473,14 +490,17 @@ class Engine:
                 return  # it is time to poll; when kicked, look again how fast
 
     async def _list(self, session: Session) -> None:
-        with self._deadline(READ_TIMEOUT, "list"):
-            listing = await session.list(Scope.ALL)
+        listing = await self._read_listing(session)
         first = True
         for part in slices(listing):
             if not first:
                 await anyio.lowlevel.checkpoint()  # a reducer never holds the loop for more than a slice
             first = False
             self.feed(part)
+
+    async def _read_listing(self, session: Session) -> Listing:
+        with self._deadline(READ_TIMEOUT, "list"):
+            return await session.list(Scope.ALL)
 
     @contextmanager
     def _deadline(self, timeout: float, verb: str, key: Key | None = None) -> Generator[None]:

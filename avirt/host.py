@@ -12,6 +12,7 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from avirt.audit import AuditStatistics
 from avirt.discovery import default_uri
 from avirt.domain import Domain, domain_filter
 from avirt.drivers.base import (
@@ -96,6 +97,11 @@ class Host:
         """Every domain's record, with the certainty it has now."""
         records = self.engine.store.view(filter=Filter(hosts=frozenset({self.name})))
         return {record.key: record for record in records}
+
+    @property
+    def audit(self) -> AuditStatistics:
+        """What the audits have found (`connect(audit=seconds)`): `mismatches` stays 0 where no event is lost."""
+        return self.engine.audit
 
     def record(self, key: Key) -> DomainRecord | None:
         """One record of the view, or None."""
@@ -333,9 +339,11 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         timeout: seconds for the first connection and listing; None leaves it to each step's own deadline (a polkit
             prompt may take as long as a human needs).
         store: share one store, so one stream, among several hosts.
+        audit: list every so many seconds and compare with what events told (`Host.audit`); None: never.
         driver: use this driver instead of the scheme's.
 
     Raises:
+        InvalidArgument: `audit` is not above 0.
         InvalidURI, CannotConnect, AuthError, Unsupported: the first connection failed.
         OperationTimeout: it took longer than `timeout`.
         InternalError: a bug of ours; the body is cancelled then.
@@ -352,6 +360,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         credentials: CredentialsProvider | None = None,
         timeout: float | None = None,
         store: Store | None = None,
+        audit: float | None = None,
         driver: Driver | None = None,
     ) -> None:
         self._uri = uri
@@ -360,6 +369,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         self._credentials = credentials
         self._timeout = timeout
         self._store = store
+        self._audit = audit
         self._driver = driver
         self._own_store: Store | None = None
         self._tasks: TaskGroup | None = None
@@ -429,6 +439,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             driver=self._driver or await load_driver(uri.scheme),
             env=Env(read_only=self._readonly, credentials=self._credentials, environ=environ, uid=uid),
             store=store,
+            audit=self._audit,
         )
         with anyio.move_on_after(self._timeout):
             await tasks.start(engine.run)
@@ -450,11 +461,12 @@ async def run_host(
     credentials: CredentialsProvider | None = None,
     timeout: float | None = None,
     store: Store | None = None,
+    audit: float | None = None,
     task_status: TaskStatus[Host] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """`connect` as a task: `host = await tg.start(avirt.run_host, uri)`. Runs until cancelled; raises as it does."""
     async with connect(
-        uri, name=name, readonly=readonly, credentials=credentials, timeout=timeout, store=store
+        uri, name=name, readonly=readonly, credentials=credentials, timeout=timeout, store=store, audit=audit
     ) as host:
         task_status.started(host)
         await anyio.sleep_forever()

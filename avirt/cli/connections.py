@@ -33,10 +33,15 @@ ANY: Final = ("id", "uuid", "name")
 
 
 class Cli(msgspec.Struct, frozen=True):
-    """What every verb's function gets first."""
+    """What every verb's function gets first.
+
+    Attributes:
+        audit: seconds between two audits of a host.
+    """
 
     options: Globals
     out: Output
+    audit: float | None = None
 
 
 class Hosts(msgspec.Struct):
@@ -70,7 +75,9 @@ class Hosts(msgspec.Struct):
 def open_host(cli: Cli, name: str, uri: str | None, store: avirt.Store | None = None) -> avirt.connect:
     """One connection, by the CLI's options."""
     timeout = PERSONS_TIMEOUT if sys.stdin is not None and sys.stdin.isatty() else CONNECT_TIMEOUT
-    return avirt.connect(uri, name=name or None, readonly=cli.options.readonly, timeout=timeout, store=store)
+    return avirt.connect(
+        uri, name=name or None, readonly=cli.options.readonly, timeout=timeout, store=store, audit=cli.audit
+    )
 
 
 def unique_names(uris: Sequence[tuple[str, str]]) -> list[str]:

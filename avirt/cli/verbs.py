@@ -452,6 +452,13 @@ _STREAM: Final = (
                 help="one line for all that happened to a domain until it was quiet for so long",
             ),
             Argument(
+                name="audit",
+                spelling="--audit",
+                metavar="SECONDS",
+                convert=_seconds,
+                help="list every so often, and show what no event told",
+            ),
+            Argument(
                 name="timeout", spelling="--timeout", metavar="SECONDS", convert=_seconds, help="end after so long"
             ),
         ),

@@ -6,6 +6,8 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 
+from msgspec.structs import replace
+
 import avirt
 from avirt.cli.connections import Cli, connected, find
 from avirt.cli.lasting import each_host, until
@@ -79,9 +81,11 @@ async def watch(
     *,
     plain: bool = False,
     settle: float | None = None,
+    audit: float | None = None,
     timeout: float | None = None,
 ) -> int:
     """`avirt watch`. Ends when the time is up, or by Ctrl-C."""
+    cli = replace(cli, audit=audit)
     live = can_draw(cli) and not plain
     code = 0
     async with until(timeout):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from avirt.lifecycle.compare import Differs
 from avirt.lifecycle.effect import Effect, Now, Probe, Relist, Step, WakeAt
 from avirt.lifecycle.pairing import Pairing
 from avirt.lifecycle.reconcile import slices
 from avirt.lifecycle.step import HostLifecycle
 
-__all__ = ["Effect", "HostLifecycle", "Now", "Pairing", "Probe", "Relist", "Step", "WakeAt", "slices"]
+__all__ = ["Differs", "Effect", "HostLifecycle", "Now", "Pairing", "Probe", "Relist", "Step", "WakeAt", "slices"]

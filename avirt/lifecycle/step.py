@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from avirt.lifecycle import events, reads, reconcile, verbs
+from avirt.lifecycle import compare, events, reads, reconcile, verbs
+from avirt.lifecycle.compare import Difference
 from avirt.lifecycle.effect import Now, Relist, Step
 from avirt.lifecycle.ledger import Ledger
 from avirt.lifecycle.rules import is_too_old
@@ -18,6 +19,7 @@ from avirt.model.observation import (
     Item,
     LinkLost,
     LinkUp,
+    Listing,
     ListingSlice,
     NativeEvent,
     Overrun,
@@ -66,6 +68,16 @@ class HostLifecycle:
         )
         entry = self._ledger.entries.get(key)
         return entry is not None and is_too_old(entry, asked)
+
+    def differing(self, listing: Listing, now: Now, *, start: int, stop: int) -> Iterator[Difference]:
+        """The domains of a part of a listing that are not as recorded, each with the count of its last event.
+
+        Nothing is taken in. With the first part of a complete listing come the domains that it lacks.
+        """
+        yield from compare.differing(self._ledger, listing.items[start:stop], listing.asked, now)
+        if not start and listing.complete:
+            keys = frozenset(item.key for item in listing.items)
+            yield from compare.absent(self._ledger, keys, listing.asked, now)
 
     def step(self, item: Item, now: Now) -> Step:
         """Take one Item."""
