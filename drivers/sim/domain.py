@@ -16,7 +16,7 @@ import msgspec
 from avirt.drivers.sim.moments import Moment, WorldEvent
 from avirt.errors import Aborted, AlreadyExists, AvirtError, InvalidArgument, InvalidOperation, Unsupported
 from avirt.model.command import ShutdownMode
-from avirt.model.native_event import IOError, JobCompleted, MigrationIteration
+from avirt.model.native_event import IOError, JobCompleted, MigrationIteration, PMSuspend, PMWakeup
 from avirt.model.record import Key
 from avirt.model.state import (
     CrashedReason,
@@ -38,6 +38,10 @@ OPERATION_INVALID: Final = 55
 """VIR_ERR_OPERATION_INVALID."""
 OPERATION_FAILED: Final = 9
 """VIR_ERR_OPERATION_FAILED: what qemu answers to a name or uuid that is taken."""
+_SAVE: Final = 2
+"""VIR_DOMAIN_JOB_OPERATION_SAVE."""
+_OUTGOING_MIGRATION: Final = 5
+"""VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,23 +144,22 @@ class SimDomain:
             raise self._invalid("domain is already running", hint="nothing to start: see `avirt domstate`")
         image, self.image = self.image, None
         self._activate()
-        if image is not None and not force_boot:
+        if image is not None and not force_boot and not self.world.habits.boots_saved:
             self._go_on_from(image, paused=paused)
         elif paused:
             self._enter(DomainState.PAUSED, PausedReason.USER)
-            self._tell(Moment.STARTED_BOOTED)
-            self._tell(Moment.SUSPENDED_PAUSED)
+            self._tell(*self.world.habits.started_paused)
         else:
             self._enter(DomainState.RUNNING, RunningReason.BOOTED)
-            self._tell(Moment.RESUMED_UNPAUSED)
-            self._tell(Moment.STARTED_BOOTED)
+            self._tell(*self.world.habits.started)
 
     def destroy(self) -> None:
         """virDomainDestroyFlags."""
         self._need_active()
+        *before, last = self.world.habits.destroyed
         if self.state is not DomainState.SHUTDOWN:
-            self._tell(Moment.SHUTDOWN_BY_HOST)
-        self._stop(ShutoffReason.DESTROYED, Moment.STOPPED_DESTROYED)
+            self._tell(*before)
+        self._stop(ShutoffReason.DESTROYED, last)
 
     def shutdown(self, modes: Sequence[ShutdownMode] = ()) -> None:
         """virDomainShutdownFlags: the guest is asked, and takes a while; a paused one only once it goes on."""
@@ -177,17 +180,19 @@ class SimDomain:
             self._after(self.world.times.reboot, self.guest_reboot)
 
     def reset(self) -> None:
-        """virDomainReset: qemu tells it as a reboot."""
+        """virDomainReset: qemu tells it as a reboot, and once more."""
         self._need_active()
         self.boots += 1
         self._down_asked = False
-        self._tell(Moment.REBOOT)
+        self._tell(*self.world.habits.reset)
 
     def suspend(self) -> None:
         """virDomainSuspend. Of a paused domain: nothing to do, no event."""
         self._need_active()
         if self.state in (DomainState.PMSUSPENDED, DomainState.CRASHED, DomainState.SHUTDOWN):
             raise self._invalid(f"domain is {self.state.name.lower()}")
+        if self.state is DomainState.PAUSED and self.world.habits.refuses_pause:
+            raise self._invalid("domain is not running")
         if self.state is not DomainState.PAUSED:
             self._enter(DomainState.PAUSED, PausedReason.USER)
             self._tell(Moment.SUSPENDED_PAUSED)
@@ -267,13 +272,19 @@ class SimDomain:
         """The guest powers off: SHUTDOWN for a moment, then off."""
         if self.state is not DomainState.RUNNING:
             return
+        if not self.world.habits.guest_off:
+            self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN)
+            return
         self._enter(DomainState.SHUTDOWN, ShutdownReason.UNKNOWN)
-        self._tell(Moment.SHUTDOWN_BY_GUEST)
+        self._tell(*self.world.habits.guest_off)
         self._after(self.world.times.stopping, lambda: self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN))
 
     def guest_reboot(self) -> None:
-        """The guest reboots in its process: same id, one event."""
-        if self.state is DomainState.RUNNING:
+        """The guest reboots in its process: same id, one event. Elsewhere another process takes over."""
+        if self.state is DomainState.RUNNING and self.world.habits.reboots_anew:
+            self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN, forget=False)
+            self.start()
+        elif self.state is DomainState.RUNNING:
             self.boots += 1
             self._down_asked = False
             self._tell(Moment.REBOOT)
@@ -287,7 +298,7 @@ class SimDomain:
             self._stop(ShutoffReason.CRASHED, Moment.STOPPED_CRASHED)
 
     def kill_emulator(self, *, told_first: bool = False) -> None:
-        """The process is killed: reads go on saying RUNNING for `times.death`.
+        """The process is killed: reads go on saying RUNNING for `times.death`. The event says failed, reads crashed.
 
         Args:
             told_first: STOPPED is told at once, while reads still say RUNNING; else only when reads say so.
@@ -296,23 +307,24 @@ class SimDomain:
         self._tell(Moment.CONTROL_ERROR)
         if told_first:
             self._tell(Moment.STOPPED_FAILED)
-            self._after(self.world.times.death, lambda: self._stop(ShutoffReason.FAILED, None))
+            self._after(self.world.times.death, lambda: self._stop(ShutoffReason.CRASHED, None))
         else:
-            self._after(self.world.times.death, lambda: self._stop(ShutoffReason.FAILED, Moment.STOPPED_FAILED))
+            self._after(self.world.times.death, lambda: self._stop(ShutoffReason.CRASHED, Moment.STOPPED_FAILED))
 
     def io_error(self, *, path: str = "/var/lib/sim/disk.qcow2", device: str = "vda") -> None:
         """A disk is full: the guest is paused."""
         self._need_active()
         self._enter(DomainState.PAUSED, PausedReason.IOERROR)
-        self._tell(Moment.SUSPENDED_IOERROR)
         self.world.tell(
             IOError(host="", key=self.key, name=self.name, path=path, device=device, action="pause", reason="enospc")
         )
+        self._tell(Moment.SUSPENDED_IOERROR)
 
     def pm_suspend(self) -> None:
         """The guest goes to sleep."""
         self._need_active()
         self._enter(DomainState.PMSUSPENDED, PMSuspendedReason.UNKNOWN)
+        self.world.tell(PMSuspend(host="", key=self.key, name=self.name, reason=0))
         self._tell(Moment.PMSUSPENDED_MEMORY)
 
     def pm_wakeup(self) -> None:
@@ -320,38 +332,66 @@ class SimDomain:
         if self.state is not DomainState.PMSUSPENDED:
             raise self._invalid("domain is not pmsuspended")
         self._enter(DomainState.RUNNING, RunningReason.WAKEUP)
+        self.world.tell(PMWakeup(host="", key=self.key, name=self.name, reason=0))
         self._tell(Moment.STARTED_WAKEUP)
 
     def migrate_away(self, *, undefine: bool = True) -> Image:
-        """It leaves for another host; `World.migrate_in` takes what this returns."""
-        self._need_active()
-        image = Image(key=self.key, name=self.name, config=self.config, running=self.state is DomainState.RUNNING)
-        self._enter(DomainState.PAUSED, PausedReason.MIGRATION)
-        self._tell(Moment.SUSPENDED_MIGRATED)
-        self._stop(ShutoffReason.MIGRATED, Moment.STOPPED_MIGRATED)
-        if self.persistent and undefine:
-            self.undefine(managed_save=True)
+        """It leaves for another host; `World.migrate_in` takes what this returns. `migration.py` does both.
+
+        That its definition goes along is told by no event of its own.
+        """
+        image = self.begin_migration()
+        self.suspend_for_migration()
+        self.end_migration(undefine=undefine)
         return image
+
+    def begin_migration(self) -> Image:
+        """What is on its way, while it still runs."""
+        self._need_active()
+        self._tell_iteration(1)
+        return Image(key=self.key, name=self.name, config=self.config, running=self.state is DomainState.RUNNING)
+
+    def suspend_for_migration(self) -> None:
+        """The last of its memory leaves."""
+        if self.state is DomainState.RUNNING:
+            self._enter(DomainState.PAUSED, PausedReason.MIGRATION)
+            self._tell(Moment.SUSPENDED_MIGRATED)
+        self._tell_iteration(2)
+
+    def end_migration(self, *, undefine: bool) -> None:
+        """It is gone."""
+        self._stop(ShutoffReason.MIGRATED, Moment.STOPPED_MIGRATED, forget=undefine or not self.persistent)
+        self._tell_job(_OUTGOING_MIGRATION)
 
     def fail_migration(self) -> None:
         """It was about to leave, and stays."""
         self._need_active()
-        self._enter(DomainState.PAUSED, PausedReason.MIGRATION)
-        self._tell(Moment.SUSPENDED_MIGRATED)
-        self._enter(DomainState.RUNNING, RunningReason.MIGRATION_CANCELED)
-        self._tell(Moment.RESUMED_MIGRATED)
+        self.suspend_for_migration()
+        if self.reason is PausedReason.MIGRATION:
+            self._enter(DomainState.RUNNING, RunningReason.MIGRATION_CANCELED)
+            self._tell(Moment.RESUMED_MIGRATED)
 
-    def arrive(self, image: Image) -> None:
-        """It comes from another host. Called by `World.migrate_in`."""
+    def come(self) -> None:
+        """It is expected from another host: here already, not running yet. Called by `World.expect`."""
         self._activate()
+        self._enter(DomainState.PAUSED, PausedReason.MIGRATION)
+        self._tell(Moment.STARTED_MIGRATED)
+
+    def arrive(self, image: Image, *, persistent: bool) -> None:
+        """It has come."""
+        if persistent and not self.persistent:
+            self.persistent = True
+            self._tell(Moment.DEFINED_ADDED)
         if image.running:
             self._enter(DomainState.RUNNING, RunningReason.MIGRATED)
-            self._tell(Moment.STARTED_MIGRATED)
             self._tell(Moment.RESUMED_MIGRATED)
         else:
             self._enter(DomainState.PAUSED, PausedReason.USER)
-            self._tell(Moment.STARTED_MIGRATED)
             self._tell(Moment.SUSPENDED_PAUSED)
+
+    def stay_away(self) -> None:
+        """It does not come after all."""
+        self._stop(ShutoffReason.FAILED, Moment.STOPPED_FAILED)
 
     def restore(self, image: Image, *, running: bool = False, paused: bool = False) -> None:
         """It goes on from a file. Called by `World.restore`."""
@@ -369,12 +409,10 @@ class SimDomain:
     def _go_on_from(self, image: Image, *, paused: bool) -> None:
         if image.running and not paused:
             self._enter(DomainState.RUNNING, RunningReason.RESTORED)
-            self._tell(Moment.STARTED_RESTORED)
-            self._tell(Moment.RESUMED_FROM_SNAPSHOT)
+            self._tell(*self.world.habits.restored)
         else:
-            self._enter(DomainState.PAUSED, PausedReason.USER)
-            self._tell(Moment.STARTED_RESTORED)
-            self._tell(Moment.SUSPENDED_RESTORED)
+            self._enter(DomainState.PAUSED, self.world.habits.restored_reason)
+            self._tell(*self.world.habits.restored_paused)
 
     def _keep_image(self, image: Image) -> None:
         self.image = image
@@ -384,7 +422,7 @@ class SimDomain:
         image = Image(key=self.key, name=self.name, config=self.config, running=(was_running or running) and not paused)
         self._enter(DomainState.PAUSED, PausedReason.SAVE)
         if was_running:
-            self._tell(Moment.SUSPENDED_PAUSED)
+            self._tell(*self.world.habits.saving)
         job = Job(self.world.now() + self.world.times.save)
         incarnation = self.incarnation
 
@@ -392,9 +430,9 @@ class SimDomain:
             if self.incarnation != incarnation or not self.active:
                 job.error = Aborted("operation aborted: domain is not running", driver="sim", domain=self.name, code=78)
                 return
-            self.world.tell(MigrationIteration(host="", key=self.key, name=self.name, iteration=1))
-            params = {"type": 3, "operation": 4, "memory_total": self.config.memory_kib * 1024}
-            self.world.tell(JobCompleted(host="", key=self.key, name=self.name, params=params))
+            for iteration in range(1, self.world.habits.iterations + 1):
+                self._tell_iteration(iteration)
+            self._tell_job(_SAVE)
             keep(image)
             self._stop(ShutoffReason.SAVED, Moment.STOPPED_SAVED)
 
@@ -420,13 +458,15 @@ class SimDomain:
         self.state = state
         self.reason = reason
 
-    def _stop(self, reason: ShutoffReason, moment: Moment | None) -> None:
+    def _stop(self, reason: ShutoffReason, moment: Moment | None, *, forget: bool | None = None) -> None:
+        """It ends. `forget`: it is gone then; by default if it is transient."""
         self._enter(DomainState.SHUTOFF, reason)
-        # the event carries -1 for most, the old id for transient domains (reference/libvirt-wire.md §10)
-        told = -1 if self.persistent or self.id is None else self.id
+        habits = self.world.habits
+        has_old_id = moment in habits.old_id or (not self.persistent and moment in habits.old_id_transient)
+        told = self.id if has_old_id and self.id is not None else -1
         self.id = None
         self.incarnation += 1
-        if not self.persistent:
+        if not self.persistent if forget is None else forget:
             self.world.forget(self)
         if moment is not None:
             self._tell(moment, id=told)
@@ -441,10 +481,20 @@ class SimDomain:
 
         self.world.after(delay, unless_over)
 
-    def _tell(self, moment: Moment, *, name: str | None = None, id: int | None = None) -> None:
+    def _tell(self, *moments: Moment, name: str | None = None, id: int | None = None) -> None:
         if id is None:
             id = -1 if self.id is None else self.id
-        self.world.tell(WorldEvent(self.key, self.name if name is None else name, id, moment))
+        for moment in moments:
+            self.world.tell(WorldEvent(self.key, self.name if name is None else name, id, moment))
+
+    def _tell_iteration(self, iteration: int) -> None:
+        if iteration <= self.world.habits.iterations:
+            self.world.tell(MigrationIteration(host="", key=self.key, name=self.name, iteration=iteration))
+
+    def _tell_job(self, operation: int) -> None:
+        if self.world.habits.iterations:
+            params = {"type": 3, "operation": operation, "memory_total": self.config.memory_kib * 1024}
+            self.world.tell(JobCompleted(host="", key=self.key, name=self.name, params=params))
 
     def _need_active(self) -> None:
         if not self.active:

@@ -21,6 +21,7 @@ from avirt.drivers.base import Credentials
 from avirt.drivers.sim.definition import read_xml
 from avirt.drivers.sim.domain import OPERATION_FAILED, Config, Image, SimDomain
 from avirt.drivers.sim.faults import Faults
+from avirt.drivers.sim.habits import QEMU_HABITS, Habits
 from avirt.drivers.sim.moments import Moment, WorldEvent
 from avirt.errors import AlreadyExists, InvalidOperation, NotFound
 from avirt.model.change import DomainEvent
@@ -37,6 +38,7 @@ class Times(msgspec.Struct, kw_only=True):
         stopping: from powering off (SHUTDOWN) to off.
         reboot: a guest from the request to its reboot.
         save: writing an image.
+        migration: copying the memory to another host.
         death: how long a killed emulator goes unnoticed (qemu: above a second, reference/libvirt-wire.md §10).
         liveness: how long a silent peer is put up with.
     """
@@ -45,6 +47,7 @@ class Times(msgspec.Struct, kw_only=True):
     stopping: float = 0.05
     reboot: float = 1.0
     save: float = 0.0
+    migration: float = 0.0
     death: float = 1.2
     liveness: float = 10.0
 
@@ -82,6 +85,7 @@ class World:
         domains: by key, in order of appearance.
         images: saved memory by path.
         times: how long things take.
+        habits: what is told, and in which order.
         faults: what goes wrong.
         credentials: what a session must present; None: nothing.
     """
@@ -95,6 +99,7 @@ class World:
         uuid: UUID | None = None,
         times: Times | None = None,
         credentials: Credentials | None = None,
+        habits: Habits = QEMU_HABITS,
     ) -> None:
         self.now = clock
         self.rng = rng
@@ -102,6 +107,7 @@ class World:
         self.uuid = uuid or uuid5(NAMESPACE_URL, f"sim://{name}")
         self.times = times or Times()
         self.credentials = credentials
+        self.habits = habits
         self.domains: dict[Key, SimDomain] = {}
         self.images: dict[str, Image] = {}
         self.faults = Faults(self)
@@ -205,15 +211,18 @@ class World:
 
     def migrate_in(self, image: Image, *, persistent: bool = True) -> SimDomain:
         """A domain comes from another host."""
+        domain = self.expect(image)
+        domain.arrive(image, persistent=persistent)
+        return domain
+
+    def expect(self, image: Image) -> SimDomain:
+        """A domain is on its way here from another host; `SimDomain.arrive` or `stay_away` ends it."""
         domain = self._matching(image.name, UUID(bytes=image.key))
         if domain is None:
             domain = self._appear(image.key, image.name, image.config, persistent=False)
         elif domain.active:
             raise self._taken(image.name)
-        domain.arrive(image)
-        if persistent and not domain.persistent:
-            domain.persistent = True
-            domain.announce(Moment.DEFINED_ADDED)
+        domain.come()
         return domain
 
     def forget(self, domain: SimDomain) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from avirt.drivers.sim.domain import Config, SimDomain
+from avirt.drivers.sim.habits import TEST_HABITS, XEN_HABITS
 from avirt.drivers.sim.moments import Moment, WorldEvent
 from avirt.drivers.sim.world import Times
 from avirt.errors import Aborted, AlreadyExists, InvalidArgument, InvalidOperation, NotFound, Unsupported
@@ -104,12 +105,25 @@ def test_stopped_event_of_a_persistent_domain_has_no_id(stage: Stage, running: S
     assert last.id == -1
 
 
-def test_stopped_event_of_a_transient_domain_has_its_old_id_and_the_domain_is_gone(stage: Stage) -> None:
+def test_stopped_event_has_the_old_id_if_the_process_ended_by_itself(stage: Stage, running: SimDomain) -> None:
+    running.guest_shutdown()
+    stage.wait(1)
+    last = stage.link.events[-1]
+    assert isinstance(last, WorldEvent)
+    assert (last.moment, last.id, running.id) == (Moment.STOPPED_SHUTDOWN, 1, None)
+
+
+def test_stopped_event_of_a_transient_domain_has_its_old_id_where_it_is_the_habit() -> None:
+    stage = Stage(habits=TEST_HABITS)
     domain = transient(stage)
     domain.destroy()
     last = stage.link.events[-1]
     assert isinstance(last, WorldEvent)
     assert (last.moment, last.id) == (Moment.STOPPED_DESTROYED, 1)
+
+
+def test_transient_domain_that_stops_is_gone(stage: Stage) -> None:
+    transient(stage).destroy()
     with pytest.raises(NotFound):
         stage.world.domain("vm3")
 
@@ -185,9 +199,45 @@ def test_reboot_keeps_the_id_and_tells_one_event(stage: Stage, running: SimDomai
     assert (running.id, running.boots) == (1, 2)
 
 
-def test_reset_is_told_as_a_reboot_at_once(stage: Stage, running: SimDomain) -> None:
+def test_reset_is_told_as_a_reboot_twice(stage: Stage, running: SimDomain) -> None:
     running.reset()
-    assert stage.moments() == [Moment.REBOOT]
+    assert stage.moments() == [Moment.REBOOT, Moment.REBOOT]
+
+
+def test_reboot_by_another_process_stops_and_starts_with_a_new_id() -> None:
+    stage = Stage(habits=XEN_HABITS)
+    domain = stage.world.add("vm1", running=True)
+    stage.moments()
+    domain.reboot()
+    stage.wait(10)
+    assert stage.moments() == [Moment.STOPPED_SHUTDOWN, Moment.STARTED_BOOTED]
+    assert (domain.id, state_of(domain)) == (2, DomainState.RUNNING)
+
+
+def test_transient_domain_that_reboots_by_another_process_stays() -> None:
+    stage = Stage(habits=XEN_HABITS)
+    domain = transient(stage)
+    domain.guest_reboot()
+    assert stage.world.domain("vm3") is domain
+
+
+def test_habits_of_one_event_for_each_thing() -> None:
+    stage = Stage(habits=TEST_HABITS)
+    domain = stage.world.add("vm1")
+    for act, told in (
+        (domain.start, [Moment.DEFINED_ADDED, Moment.STARTED_BOOTED]),
+        (domain.suspend, [Moment.SUSPENDED_PAUSED]),
+        (domain.resume, [Moment.RESUMED_UNPAUSED]),
+        (domain.managed_save, [Moment.STOPPED_SAVED]),
+        (domain.start, [Moment.STARTED_BOOTED]),
+        (domain.reset, []),
+        (domain.guest_shutdown, [Moment.STOPPED_SHUTDOWN]),
+    ):
+        act()
+        assert stage.moments() == told
+    domain.start(paused=True)
+    with pytest.raises(InvalidOperation):
+        domain.suspend()
 
 
 def test_guest_events_of_a_domain_that_does_not_run_are_none(stage: Stage, off: SimDomain) -> None:
@@ -270,8 +320,7 @@ def test_verb_on_an_inactive_domain_is_refused_and_tells_nothing(
 def test_managed_save_suspends_then_stops_and_start_restores(stage: Stage, running: SimDomain) -> None:
     running.managed_save().result()
     events = stage.link.events
-    assert isinstance(events[1], MigrationIteration)
-    assert isinstance(events[2], JobCompleted)
+    assert [type(event) for event in events[1:4]] == [MigrationIteration, MigrationIteration, JobCompleted]
     assert stage.moments() == [Moment.SUSPENDED_PAUSED, Moment.STOPPED_SAVED]
     assert shown(running) == (DomainState.SHUTOFF, ShutoffReason.SAVED)
     running.start()
@@ -287,7 +336,7 @@ def test_managed_save_of_a_paused_domain_comes_back_paused(stage: Stage, running
     assert stage.moments() == [Moment.STOPPED_SAVED]
     running.start()
     assert stage.moments() == [Moment.STARTED_RESTORED, Moment.SUSPENDED_RESTORED]
-    assert state_of(running) is DomainState.PAUSED
+    assert shown(running) == (DomainState.PAUSED, PausedReason.MIGRATION)
 
 
 def test_managed_save_says_how_it_is_to_come_back(running: SimDomain) -> None:
@@ -455,7 +504,7 @@ def test_killed_emulator_reads_running_until_it_is_noticed(stage: Stage, running
     assert state_of(running) is DomainState.RUNNING
     stage.wait(stage.world.times.death)
     assert stage.moments() == [Moment.STOPPED_FAILED]
-    assert shown(running) == (DomainState.SHUTOFF, ShutoffReason.FAILED)
+    assert shown(running) == (DomainState.SHUTOFF, ShutoffReason.CRASHED)
 
 
 def test_killed_emulator_told_first_still_reads_running(stage: Stage, running: SimDomain) -> None:
@@ -470,15 +519,16 @@ def test_killed_emulator_told_first_still_reads_running(stage: Stage, running: S
 def test_io_error_pauses_and_tells_of_the_disk(stage: Stage, running: SimDomain) -> None:
     running.io_error()
     assert shown(running) == (DomainState.PAUSED, PausedReason.IOERROR)
-    assert isinstance(stage.link.events[-1], IOError)
+    assert isinstance(stage.link.events[-2], IOError)
+    assert stage.moments()[-1] is Moment.SUSPENDED_IOERROR
 
 
 def test_migration_away_and_back_in(stage: Stage, running: SimDomain) -> None:
     image = running.migrate_away()
-    assert stage.moments() == [Moment.SUSPENDED_MIGRATED, Moment.STOPPED_MIGRATED, Moment.UNDEFINED_REMOVED]
+    assert stage.moments() == [Moment.SUSPENDED_MIGRATED, Moment.STOPPED_MIGRATED]
     assert stage.world.domains == {}
     back = stage.world.migrate_in(image)
-    assert stage.moments() == [Moment.STARTED_MIGRATED, Moment.RESUMED_MIGRATED, Moment.DEFINED_ADDED]
+    assert stage.moments() == [Moment.STARTED_MIGRATED, Moment.DEFINED_ADDED, Moment.RESUMED_MIGRATED]
     assert (back.key, back.persistent) == (running.key, True)
     with pytest.raises(AlreadyExists):
         stage.world.migrate_in(image)
@@ -504,6 +554,14 @@ def test_migration_that_fails_goes_on_here(stage: Stage, running: SimDomain) -> 
     running.fail_migration()
     assert stage.moments() == [Moment.SUSPENDED_MIGRATED, Moment.RESUMED_MIGRATED]
     assert shown(running) == (DomainState.RUNNING, RunningReason.MIGRATION_CANCELED)
+
+
+def test_migration_of_a_paused_domain_that_fails_leaves_it_paused(stage: Stage, running: SimDomain) -> None:
+    running.suspend()
+    stage.moments()
+    running.fail_migration()
+    assert stage.moments() == []
+    assert shown(running) == (DomainState.PAUSED, PausedReason.USER)
 
 
 # ---------------------------------------------------------------- cpu time

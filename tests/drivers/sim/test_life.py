@@ -33,7 +33,7 @@ def test_script_plays_its_steps_in_time() -> None:
     stage.wait(1)
     assert stage.moments() == [Moment.SUSPENDED_PAUSED]
     stage.wait(2)
-    assert stage.moments()[-1] is Moment.UNDEFINED_REMOVED
+    assert stage.moments()[-1] is Moment.STOPPED_MIGRATED
     stage.wait(5)
     assert stage.world.domain("a").state is DomainState.RUNNING
 

@@ -55,9 +55,10 @@ def remote_error(code: int, text: str, *, domain: int = FROM_RPC, int1: int = -1
     return RemoteError(code, domain, text, _LEVEL_ERROR, None, "%s", text, None, int1, -1, None)
 
 
-def as_remote(error: AvirtError, domain: int) -> RemoteError:
+def as_remote(error: AvirtError, domain: int, *, code: int | None = None) -> RemoteError:
     """What a daemon answers where the world raised this. `domain`: the inner driver's number."""
-    code = error.code if isinstance(error.code, int) else None
+    if code is None and isinstance(error.code, int):
+        code = error.code
     if code is None:
         code = next((number for kind, number in _CODES if isinstance(error, kind)), INTERNAL_ERROR)
     return remote_error(code, error.native or error.message, domain=domain)

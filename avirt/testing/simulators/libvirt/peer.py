@@ -30,7 +30,7 @@ from avirt.drivers.libvirt.protocol import (
     Role,
 )
 from avirt.drivers.sim.domain import SimDomain
-from avirt.errors import AvirtError, RemoteProtocolError
+from avirt.errors import AvirtError, InvalidOperation, RemoteProtocolError
 from avirt.model.record import Key
 from avirt.testing.faults import FailCall, Hang, LateReply, LoseEvent, RefuseAuth, Reorder, RepeatEvent
 from avirt.testing.simulators.libvirt.answers import Answer, Later, Refusal
@@ -244,7 +244,9 @@ class Peer:
         except Refusal as refusal:
             answer = refusal.error
         except AvirtError as error:
-            answer = as_remote(error, self.daemon.profile.error_domain)
+            profile = self.daemon.profile
+            code = profile.refusals.get(procedure.name) if isinstance(error, InvalidOperation) else None
+            answer = as_remote(error, profile.error_domain, code=code)
         if isinstance(answer, Later):
             self.daemon.at(answer.due, partial(self._do, call, procedure, domain, end, answer.finish))
             return

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+
+from avirt.drivers.libvirt import flags as f
+from avirt.drivers.sim.habits import LXC_HABITS, QEMU_HABITS, TEST_HABITS, XEN_HABITS, Habits
 
 __all__ = ["LXC", "QEMU", "TEST", "XEN", "Profile"]
 
@@ -22,6 +26,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         os_type: `domain_get_os_type`.
         missing: procedures that its driver does not support.
         missing_features: numbers of features that it lacks.
+        habits: what its domains tell, and in which order.
+        start_flags: of virDomainCreateFlags, those that it knows.
+        refusals: the code with which a procedure refuses what the domain's state does not allow, where that is not
+            OPERATION_INVALID.
         missing_events: names of events that it does not know, e.g. those newer than an old libvirt.
     """
 
@@ -33,6 +41,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     domain_type: str
     path: str = "/system"
     os_type: str = "hvm"
+    habits: Habits = QEMU_HABITS
+    start_flags: int = 0x3F
+    refusals: Mapping[str, int] = {}
     missing: frozenset[str] = frozenset()
     missing_features: frozenset[int] = frozenset()
     missing_events: frozenset[str] = frozenset()
@@ -47,13 +58,14 @@ LXC: Final = Profile(
     error_domain=17,
     domain_type="lxc",
     os_type="exe",
+    habits=LXC_HABITS,
+    start_flags=f.Create.START_AUTODESTROY | f.Create.START_VALIDATE,
     missing=frozenset(
         {
             # src/lxc/lxc_driver.c, lxcHypervisorDriver
             "connect_get_all_domain_stats",
             "domain_managed_save",
             "domain_managed_save_remove",
-            "domain_has_managed_save_image",
             "domain_save",
             "domain_save_flags",
             "domain_restore",
@@ -74,6 +86,15 @@ TEST: Final = Profile(
     version=2,
     error_domain=12,
     domain_type="test",
+    habits=TEST_HABITS,
+    start_flags=f.Create.START_VALIDATE,
+    # VIR_ERR_INTERNAL_ERROR (reference/libvirt-wire.md §7)
+    refusals={
+        "domain_create": 1,
+        "domain_create_with_flags": 1,
+        "domain_suspend": 1,
+        "domain_resume": 1,
+    },
 )
 
 XEN: Final = Profile(
@@ -82,5 +103,6 @@ XEN: Final = Profile(
     version=4_017_000,
     error_domain=60,
     domain_type="xen",
+    habits=XEN_HABITS,
     missing=frozenset({"domain_reset", "domain_pm_suspend_for_duration", "domain_save_image_get_xml_desc"}),
 )

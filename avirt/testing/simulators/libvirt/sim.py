@@ -33,6 +33,7 @@ from avirt.drivers.libvirt.driver import LibvirtDriver
 from avirt.drivers.libvirt.sockets import Target
 from avirt.drivers.sim.domain import SimDomain
 from avirt.drivers.sim.life import Scripted, Seeded
+from avirt.drivers.sim.migration import migrate
 from avirt.drivers.sim.world import Times, World
 from avirt.errors import CannotConnect
 from avirt.groups import foremost, holds_cancellation
@@ -50,7 +51,7 @@ from avirt.testing.stream import FaultyStream
 
 __all__ = ["QUICK", "LibvirtSim"]
 
-QUICK: Final = Times(shutdown=0.02, stopping=0.005, reboot=0.02, save=0.0, death=0.05)
+QUICK: Final = Times(shutdown=0.02, stopping=0.005, reboot=0.02, save=0.0, migration=0.01, death=0.05)
 """How long things take by default: as little as tests can do with."""
 
 SETTLE_TIMEOUT: Final = 20.0
@@ -99,7 +100,9 @@ class LibvirtSim:
         keepalive: tuple[float, int] = (5.0, 5),
     ) -> None:
         self.faults = WireFaults()
-        self.world = world or World(clock=anyio.current_time, rng=Random(seed), name=name, uuid=uuid, times=times)
+        self.world = world or World(
+            clock=anyio.current_time, rng=Random(seed), name=name, uuid=uuid, times=times, habits=profile.habits
+        )
         self.profile = profile
         self.is_memory = memory
         self._domains = domains
@@ -294,6 +297,18 @@ class LibvirtSim:
         """
         known = remote_of(self.domain(domain))
         self._daemon.tell(Told(event, known, fields or default_fields(KINDS[event]), reason))
+
+    def migrate(
+        self,
+        which: str | UUID | Key,
+        target: LibvirtSim,
+        *,
+        persistent: bool = False,
+        undefine: bool = False,
+        fail: bool = False,
+    ) -> None:
+        """Move a domain to another daemon; takes `times.migration`. See `avirt.drivers.sim.migration.migrate`."""
+        migrate(self.domain(which), target.world, persistent=persistent, undefine=undefine, fail=fail)
 
     def stop(self) -> None:
         """The daemon ends; domains live on. New connections are refused until `start`."""

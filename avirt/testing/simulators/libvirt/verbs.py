@@ -46,10 +46,17 @@ def _simple(act: Callable[[SimDomain], object]) -> Handler:
 
 def _create(peer: Peer, dom: RemoteDomain, flags: int = 0) -> SimDomain:
     domain = domain_of(peer, dom)
+    _check_start(peer, flags)
     domain.start(paused=bool(flags & f.Create.START_PAUSED), force_boot=bool(flags & f.Create.START_FORCE_BOOT))
     if flags & f.Create.START_AUTODESTROY:
         peer.destroy_on_close(domain)
     return domain
+
+
+def _check_start(peer: Peer, flags: int) -> None:
+    if unknown := flags & ~peer.daemon.profile.start_flags:
+        text = f"unsupported flags ({unknown:#x}) in function virDomainCreateWithFlags"
+        raise Refusal(remote_error(INVALID_ARG, text, domain=peer.daemon.profile.error_domain))
 
 
 def _create_plain(peer: Peer, dom: RemoteDomain) -> Answer:
@@ -62,6 +69,7 @@ def _create_with_flags(peer: Peer, dom: RemoteDomain, flags: int) -> Answer:
 
 
 def _create_xml(peer: Peer, xml: str, flags: int) -> Answer:
+    _check_start(peer, flags)
     domain = _from_xml(peer, lambda: peer.daemon.world.create(xml, paused=bool(flags & f.Create.START_PAUSED)))
     if flags & f.Create.START_AUTODESTROY:
         peer.destroy_on_close(domain)

@@ -10,16 +10,18 @@ import pytest
 from avirt.drivers.base import Driver
 from avirt.drivers.libvirt.driver import LibvirtDriver
 from avirt.testing import DriverConformance, LibvirtSim
+from avirt.testing.simulators.libvirt import LXC, QEMU, TEST, XEN
 
 
 class OfSim(DriverConformance):
     """One simulated daemon for all sessions of a test, which may not do anything wrong."""
 
     memory = False
+    profile = QEMU
 
     @pytest.fixture
     async def sim(self, anyio_backend: object) -> AsyncIterator[LibvirtSim]:
-        async with LibvirtSim(domains=2, running=1, memory=self.memory) as sim:
+        async with LibvirtSim(domains=2, running=1, memory=self.memory, profile=self.profile) as sim:
             yield sim
             assert sim.complaints == []
 
@@ -32,7 +34,8 @@ class OfSim(DriverConformance):
         return sim.uri
 
     def domain_xml(self, name: str, uuid: UUID) -> str:
-        return f"<domain type='qemu'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory></domain>"
+        type = self.profile.domain_type
+        return f"<domain type='{type}'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory></domain>"
 
 
 class TestOnUnixSocket(OfSim):
@@ -47,3 +50,28 @@ class TestInMemory(OfSim):
     """Without any path."""
 
     memory = True
+
+
+class TestAsTestDriver(OfSim):
+    """As libvirt's test driver, but for its worlds, which are one."""
+
+    memory = True
+    profile = TEST
+    can_start_paused = False
+
+
+class TestAsLxc(OfSim):
+    """As libvirt's LXC driver: no statistics, so the lists are read another way."""
+
+    memory = True
+    profile = LXC
+    can_start_paused = False
+    can_rename = False
+    can_managed_save = False
+
+
+class TestAsXen(OfSim):
+    """As libxl."""
+
+    memory = True
+    profile = XEN
