@@ -116,6 +116,7 @@ class Engine:
         driver, uri, env: where to connect, and how.
         store: what is concluded goes there.
         audit: seconds between two audits; None for none.
+        lifecycle: what concludes, if not a new one.
         uniform: the random source of back-off and poll jitter.
         wall: the wall clock.
     """
@@ -129,6 +130,7 @@ class Engine:
         env: Env,
         store: Store,
         audit: float | None = None,
+        lifecycle: HostLifecycle | None = None,
         uniform: Callable[[float, float], float] | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -139,7 +141,7 @@ class Engine:
         self._env = env
         self._uniform = uniform or random.Random().uniform
         self._wall = wall
-        self._lifecycle = HostLifecycle(name)
+        self._lifecycle = lifecycle or HostLifecycle(name)
         self._auditor: Auditor | None = None
         if audit is not None:
             self._auditor = Auditor(

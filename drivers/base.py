@@ -33,6 +33,7 @@ from typing import Final, Protocol, TypeVar, runtime_checkable
 import msgspec
 from anyio.abc import TaskStatus
 
+from avirt.drivers.transport.base import Wire
 from avirt.model.command import (
     Create,
     Define,
@@ -104,12 +105,14 @@ class Env(msgspec.Struct, frozen=True, kw_only=True):
         credentials: asked when the peer wants some.
         environ: environment variables; drivers read no others.
         uid: the user's number, for default socket paths.
+        wire: drivers with connections of their own make them through it, for recording and replaying.
     """
 
     read_only: bool = False
     credentials: CredentialsProvider | None = None
     environ: Mapping[str, str] = {}
     uid: int = 0
+    wire: Wire | None = None
 
 
 class PollPolicy(msgspec.Struct, frozen=True, kw_only=True):

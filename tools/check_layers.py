@@ -33,7 +33,7 @@ LAYERS: Final = (
     *(Layer(name, BASE) for name in BASE),
     Layer("avirt.drivers.wire", (*CORE, "avirt.drivers.wire")),
     Layer("avirt.drivers.transport", (*CORE, "avirt.drivers.transport")),
-    Layer("avirt.drivers.base", BASE),
+    Layer("avirt.drivers.base", (*BASE, "avirt.drivers.transport.base")),
     Layer("avirt.drivers.registry", (*BASE, "avirt.drivers.base")),
     Layer("avirt.drivers", (*BASE, *SHARED)),  # one driver: its own package is added, no other
     Layer("avirt.lifecycle", (*CORE, "avirt.lifecycle")),

@@ -92,8 +92,8 @@ async def _open(uri: URI, env: Env, connect: Connect | None) -> AsyncIterator[Se
     is_open = False
     try:
         async with (
-            open_connection(target, on_events=events.receive, connect=connect) as control,
-            open_lanes(control, partial(open_connection, target, connect=connect)) as lanes,
+            open_connection(target, on_events=events.receive, connect=connect, wire=env.wire) as control,
+            open_lanes(control, partial(open_connection, target, connect=connect, wire=env.wire)) as lanes,
         ):
             host = await read_host(control, read_only=env.read_only)
             is_open = True

@@ -16,7 +16,6 @@ from collections.abc import Callable, Hashable, Sequence
 from math import inf
 from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
 
-import anyio
 import msgspec
 
 from avirt.drivers.libvirt import codec
@@ -26,7 +25,6 @@ from avirt.drivers.libvirt.procedure import Procedure, ReadOnly, StreamKind
 from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
 from avirt.drivers.libvirt.protocol import Connection as Core
 from avirt.drivers.transport.base import Transport, Waiter, wake
-from avirt.drivers.transport.loop import current_loop
 from avirt.drivers.transport.unix import close_fds
 from avirt.drivers.wire.pending import MAX_QUEUED, WINDOW, Entry, Pending, Priority, State
 from avirt.errors import (
@@ -199,7 +197,7 @@ class Rpc:
         self._core = Core(Role.CLIENT)
         self._pending = Pending[Call[Any]](window=self.settings.window, max_queued=self.settings.max_queued)
         self._streams: dict[int, Call[Any]] = {}
-        self._loop = current_loop()
+        self._loop = transport.loop
         self._now = self._loop.now
         self.waiter = self._loop.waiter
         self._keepalive: Keepalive | None = None
@@ -670,8 +668,7 @@ class Rpc:
         while (at := self._look_at_time(now := self._now())) is not None:
             self._timer_at = at
             self._timer = timer = self.waiter()
-            with anyio.CancelScope(deadline=max(at, now + _GRANULE)):
-                await timer
+            await self._loop.wait(timer, max(at, now + _GRANULE))
 
     def _look_at_time(self, now: float) -> float | None:
         """Do what is due; when to look again, or None."""

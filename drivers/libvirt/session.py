@@ -15,16 +15,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from math import inf
 from socket import socket
 from typing import Final
 
 import anyio
 
+from avirt.drivers.libvirt.dialect import LibvirtDialect
 from avirt.drivers.libvirt.generated.procedures import AuthType, Feature, Proc
 from avirt.drivers.libvirt.rpc import Call, OnEvents, Rpc, Settings, Statistics
 from avirt.drivers.libvirt.sockets import Target
-from avirt.drivers.transport.base import Transport
+from avirt.drivers.transport.base import Transport, Wire
 from avirt.drivers.transport.unix import connect_unix, unix_transport
 from avirt.errors import (
     AccessDenied,
@@ -60,6 +62,7 @@ async def open_connection(
     on_events: OnEvents | None = None,
     settings: Settings | None = None,
     connect: Connect | None = None,
+    wire: Wire | None = None,
 ) -> AsyncIterator[Rpc]:
     """A connection, open and authenticated; leaving the context closes it.
 
@@ -69,6 +72,7 @@ async def open_connection(
         connect: gives the socket; by default the one at the target's path.
         on_events: called with the events (never keepalive) that came in one read of the socket, each with its count,
             before anyone who waits for a reply goes on. It must neither block nor raise.
+        wire: stands in between.
 
     Raises:
         CannotConnect: no socket, nobody listening, permission denied, not a libvirt socket, no answer in time, the
@@ -79,7 +83,8 @@ async def open_connection(
     """
     settings = settings or Settings()
     with anyio.move_on_after(settings.connect_timeout) as patience:
-        transport = unix_transport(await (connect or _connect)(target))
+        make = partial(_transport, connect or _connect, target)
+        transport = await (make() if wire is None else wire.connect(make, LibvirtDialect()))
     if patience.cancelled_caught:
         raise CannotConnect(
             f"{target.path}: the daemon accepts no connection",
@@ -139,6 +144,10 @@ _SESSION_HINTS: Final[dict[object, str]] = {
     "ECONNREFUSED": "your {daemon} is not running any more: start it ({daemon} --timeout=120 -d)",
     "EACCES": "the socket belongs to another user: check XDG_RUNTIME_DIR",
 }
+
+
+async def _transport(connect: Connect, target: Target) -> Transport:
+    return unix_transport(await connect(target))
 
 
 async def _connect(target: Target) -> socket:

@@ -7,12 +7,12 @@ that is cancelled can't tear one. What does not fit into the kernel's buffer wai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Hashable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
 from avirt.errors import AvirtError
 
-__all__ = ["MAX_BUFFERED", "Loop", "Receiver", "Transport", "Waiter", "wake"]
+__all__ = ["MAX_BUFFERED", "Connect", "Dialect", "Loop", "Receiver", "Transport", "Waiter", "Wire", "wake"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -60,6 +60,10 @@ class Loop(Protocol):
         """Call this in the loop's next turn."""
         ...
 
+    async def wait(self, waiter: Waiter[None], deadline: float) -> None:
+        """Wait, at the longest until this reading of the clock."""
+        ...
+
 
 class Receiver(Protocol):
     """What a transport calls. None of these may block, or raise but for a bug."""
@@ -79,6 +83,11 @@ class Receiver(Protocol):
 
 class Transport(Protocol):
     """A connected byte stream."""
+
+    @property
+    def loop(self) -> Loop:
+        """The loop it runs on, whose clock counts for what goes over it."""
+        ...
 
     @property
     def passes_descriptors(self) -> bool:
@@ -120,4 +129,50 @@ class Transport(Protocol):
 
     def close(self, error: AvirtError | None = None) -> None:
         """End it now; what was not sent is dropped."""
+        ...
+
+
+# ---------------------------------------------------------------- recording and replaying
+
+
+class Dialect(Protocol):
+    """What whoever records or replays a connection has to know of its protocol. Frames are whole, headers included."""
+
+    def splitter(self) -> Callable[[bytes], list[bytes]]:
+        """For one direction of one connection: takes bytes as they come, gives the frames that they complete.
+
+        Bytes of descriptors are not part of a frame, and what is no frame is left out.
+        """
+        ...
+
+    def clean(self, frame: bytes) -> bytes:
+        """The frame without anything that may be secret, of the same length and as decodable as it was."""
+        ...
+
+    def question(self, frame: bytes) -> tuple[Hashable, int] | None:
+        """Of a frame that wants an answer: what it asks, secrets left out, and its serial. Else None."""
+        ...
+
+    def answer(self, frame: bytes) -> int | None:
+        """The serial of the question that a frame belongs to; None of what comes unasked."""
+        ...
+
+    def renumbered(self, frame: bytes, serial: int) -> bytes:
+        """The same frame under another serial."""
+        ...
+
+    @property
+    def filler(self) -> bytes:
+        """A frame that means nothing, and counts as one."""
+        ...
+
+
+Connect = Callable[[], Awaitable[Transport]]
+
+
+class Wire(Protocol):
+    """Stands between a driver and its sockets: a recorder that looks on, or a recording that plays their part."""
+
+    async def connect(self, connect: Connect, dialect: Dialect) -> Transport:
+        """The transport to use. `connect` makes the real one, and raises as it does."""
         ...

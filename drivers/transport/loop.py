@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from anyio import get_cancelled_exc_class
+from anyio import CancelScope, get_cancelled_exc_class
 
 from avirt.drivers.transport.base import Loop, Waiter
 
@@ -47,3 +47,8 @@ class AsyncioLoop:
     def soon(self, callback: Callable[[], None]) -> None:
         """Call this in the loop's next turn."""
         self._loop.call_soon(callback)
+
+    async def wait(self, waiter: Waiter[None], deadline: float) -> None:
+        """Wait, at the longest until this reading of the clock."""
+        with CancelScope(deadline=deadline):
+            await waiter

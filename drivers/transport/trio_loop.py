@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from trio import current_time
+from trio import CancelScope, current_time
 from trio.lowlevel import Abort, Task, current_task, current_trio_token, reschedule, wait_task_rescheduled
 
 from avirt.drivers.transport.base import Waiter
@@ -57,3 +57,8 @@ class TrioLoop:
     def soon(self, callback: Callable[[], None]) -> None:
         """Call this in the loop's next turn."""
         self._token.run_sync_soon(callback)
+
+    async def wait(self, waiter: Waiter[None], deadline: float) -> None:
+        """Wait, at the longest until this reading of the clock."""
+        with CancelScope(deadline=deadline):
+            await waiter

@@ -125,7 +125,7 @@ class _UnixTransport(ABC):
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._receiver: Receiver | None = None
         self._drains: list[Waiter[None]] = []
-        self._loop = current_loop()
+        self.loop = current_loop()
         self._room = _READ_FIRST
         self._bug: Exception | None = None
         self._error: AvirtError | None = None
@@ -195,7 +195,7 @@ class _UnixTransport(ABC):
 
     async def drain(self) -> None:
         while self.buffered and not self.is_closed:
-            waiter = self._loop.waiter()
+            waiter = self.loop.waiter()
             self._drains.append(waiter)
             try:
                 await waiter
@@ -211,7 +211,7 @@ class _UnixTransport(ABC):
     def _break(self, error: OSError) -> None:
         """The peer takes no more. It may have said why: what it sent is read first."""
         self._drop_out()
-        self._loop.soon(lambda: self._read_rest(_lost(error)))
+        self.loop.soon(lambda: self._read_rest(_lost(error)))
 
     def _read_rest(self, error: ConnectionLost) -> None:
         if self._receiver is None:
@@ -339,7 +339,7 @@ class _TrioTransport(_UnixTransport):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._kept = self._loop.waiter()
+        self._kept = self.loop.waiter()
 
     async def run(self, receiver: Receiver) -> None:
         from trio import ClosedResourceError
@@ -365,7 +365,7 @@ class _TrioTransport(_UnixTransport):
 
         while not self.is_closed:
             if not self._out:
-                self._kept = self._loop.waiter()
+                self._kept = self.loop.waiter()
                 await self._kept
                 continue
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -57,3 +59,13 @@ async def test_soon_runs_in_the_next_turn() -> None:
     before = loop.now()
     await ran
     assert loop.now() >= before
+
+
+async def test_loop_wait_ends_when_woken_or_when_the_time_is_up() -> None:
+    """Whichever comes first; a deadline that has passed is no error."""
+    loop = current_loop()
+    waiter = loop.waiter()
+    loop.soon(lambda: wake(waiter))
+    await loop.wait(waiter, inf)
+    assert waiter.done()
+    await loop.wait(loop.waiter(), loop.now())
