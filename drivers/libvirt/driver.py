@@ -85,9 +85,13 @@ class LibvirtDriver:
 
 @asynccontextmanager
 async def _open(uri: URI, env: Env, connect: Connect | None) -> AsyncIterator[Session]:
-    around = Surroundings(environ=env.environ, uid=env.uid, exists=os.path.exists)
-    # looking for sockets touches the file system
-    target = await to_thread.run_sync(partial(resolve, uri, around, read_only=env.read_only))
+    if connect is None:
+        around = Surroundings(environ=env.environ, uid=env.uid, exists=os.path.exists)
+        # looking for sockets touches the file system
+        target = await to_thread.run_sync(partial(resolve, uri, around, read_only=env.read_only))
+    else:
+        around = Surroundings(environ=env.environ, uid=env.uid, exists=lambda _path: False)
+        target = resolve(uri, around, read_only=env.read_only)
     events = Events()
     is_open = False
     try:
