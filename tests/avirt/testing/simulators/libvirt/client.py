@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -104,3 +104,10 @@ async def raw(sim: LibvirtSim) -> AsyncIterator[Raw]:
 def is_refused(answer: object, code: int) -> bool:
     """Whether an answer is an error with this number."""
     return isinstance(answer, tuple) and answer[0] == code
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """The daemon's tasks come to it in a turn of their own."""
+    with anyio.fail_after(5):
+        while not holds():  # noqa: ASYNC110  nothing tells of it
+            await anyio.sleep(0.001)
