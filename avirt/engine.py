@@ -65,6 +65,7 @@ FAILED_READ_PAUSE: Final = 5.0
 """A domain or listing whose read failed is read again after this."""
 OVERTAKEN: Final = 5
 """So often a read is made that events overtake: who waits for it wants all that a read tells, and not for ever."""
+NOT_RUNNING: Final = "avirt was ended, and did not watch until now"
 TAP_SIZE: Final = 10_000
 """Items kept for one reader of native items; what it does not take in time is counted, and said."""
 
@@ -161,6 +162,14 @@ class Engine:
         self._fast_until = 0.0
         self._taps: list[Tap] = []
         store.set_status(HostStatus(name=name, since=self._wall()))
+        memory = store.recall(name)
+        if memory is not None:
+            self._lifecycle.recall(
+                [record for _, record in memory.records.values()],
+                facts=memory.facts,
+                revision=memory.revision,
+                connected=memory.connected,
+            )
 
     # ------------------------------------------------------------ for Host and Domain
 
@@ -265,6 +274,7 @@ class Engine:
             InternalError: a bug of ours.
         """
         self._clock = current_loop().now
+        self.feed(LinkLost(NOT_RUNNING))  # says something only if an earlier process could not
         try:
             async with anyio.create_task_group() as tg:
                 tg.start_soon(self._keep_time)

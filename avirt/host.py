@@ -42,7 +42,7 @@ from avirt.errors import (
     Unsupported,
 )
 from avirt.events.filters import Filter
-from avirt.events.policies import Slow, TooOld
+from avirt.events.policies import Retention, Slow, TooOld
 from avirt.events.store import Store
 from avirt.events.subscription import Subscription
 from avirt.groups import foremost, holds_cancellation
@@ -133,6 +133,7 @@ class Host:
         since: str | None = None,
         too_old: TooOld = TooOld.RAISE,
         settle: float | None = None,
+        durable: bool = False,
     ) -> Subscription:
         """A snapshot, and every Change after it.
 
@@ -143,13 +144,20 @@ class Host:
             too_old: what to do if that is no longer there.
             settle: hold each domain's Changes back until it has been quiet for so many seconds, at most ten times as
                 long, and give them as one: a stop and a start as `Rebooted`. `kinds` are of what is given then.
+            durable: give a Change only once it is in the journal, so that its token outlives a crash of this process.
 
         Raises:
             RevisionTooOld: the token can't be resumed from.
-            InvalidArgument: it is no token; `settle` is not above 0.
+            InvalidArgument: it is no token; `settle` is not above 0; `durable` without a journal or with `settle`.
+            ResourceError: `durable`, and the journal is lost.
         """
         return self.engine.store.subscribe(
-            filter=domain_filter(self.name, domains, kinds), slow=slow, since=since, too_old=too_old, settle=settle
+            filter=domain_filter(self.name, domains, kinds),
+            slow=slow,
+            since=since,
+            too_old=too_old,
+            settle=settle,
+            durable=durable,
         )
 
     def native_items(self) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
@@ -340,6 +348,9 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             prompt may take as long as a human needs).
         store: share one store, so one stream, among several hosts.
         audit: list every so many seconds and compare with what events told (`Host.audit`); None: never.
+        journal: a file to keep the stream in, so that a token outlives this process; `open_store` for a shared store.
+            What is wrong with it is said in the stream (`JournalLost`), and stops nothing.
+        retention: how much the journal keeps.
         driver: use this driver instead of the scheme's.
 
     Raises:
@@ -361,6 +372,8 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         timeout: float | None = None,
         store: Store | None = None,
         audit: float | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        retention: Retention | None = None,
         driver: Driver | None = None,
     ) -> None:
         self._uri = uri
@@ -371,6 +384,9 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         self._store = store
         self._audit = audit
         self._driver = driver
+        self._journal = journal
+        self._retention = retention
+        self._journaled: AbstractAsyncContextManager[Store] | None = None
         self._own_store: Store | None = None
         self._tasks: TaskGroup | None = None
 
@@ -402,7 +418,9 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         try:
             return await self._end_tasks(kind, error, traceback)
         finally:
-            if self._own_store is not None:
+            if self._journaled is not None:
+                await self._journaled.__aexit__(None, None, None)
+            elif self._own_store is not None:
                 self._own_store.close()  # subscriptions end after what is left
 
     async def _end_tasks(
@@ -426,9 +444,13 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         uri = parse_uri(self._uri) if self._uri is not None else default_uri(environ, uid)
         name = self._name or str(uri)
         if self._store is None:
-            self._own_store = store = Store()
+            store = self._own_store = await self._make_store()
             store.notifier.waiter = current_loop().waiter
             tasks.start_soon(store.notifier.run)
+        elif self._journal is not None:
+            raise InvalidArgument(
+                "a shared store has its own journal", hint="open_store(journal) makes a store with one"
+            )
         else:
             store = self._store
             if name in store.hosts:
@@ -452,6 +474,17 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             verb="connect",
         )
 
+    async def _make_store(self) -> Store:
+        if self._journal is None:
+            return Store()
+        # a driver without a journal does not load SQLite
+        from avirt.events.journal import open_store
+
+        journaled = open_store(self._journal, retention=self._retention)
+        store = await journaled.__aenter__()
+        self._journaled = journaled
+        return store
+
 
 async def run_host(
     uri: str | None = None,
@@ -462,11 +495,21 @@ async def run_host(
     timeout: float | None = None,
     store: Store | None = None,
     audit: float | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    retention: Retention | None = None,
     task_status: TaskStatus[Host] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """`connect` as a task: `host = await tg.start(avirt.run_host, uri)`. Runs until cancelled; raises as it does."""
     async with connect(
-        uri, name=name, readonly=readonly, credentials=credentials, timeout=timeout, store=store, audit=audit
+        uri,
+        name=name,
+        readonly=readonly,
+        credentials=credentials,
+        timeout=timeout,
+        store=store,
+        audit=audit,
+        journal=journal,
+        retention=retention,
     ) as host:
         task_status.started(host)
         await anyio.sleep_forever()

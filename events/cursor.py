@@ -161,6 +161,19 @@ class Cursor:
         self._time = changes[-1].observed_at
         return changes
 
+    def moved(self, seq: int, given: int, time: float) -> None:
+        """Everything up to `seq`, which was seen at `time`, came another way; so many of it were given."""
+        self.seq = seq
+        self._given += given
+        self._time = time
+
+    def missed(self, seq: int, lost: int) -> Gap:
+        """So many changes up to `seq` can't be had any more."""
+        self._lost += lost
+        self._given += 1
+        self.seq = seq
+        return Gap(lost=lost, since=self._time, seq=seq)
+
     def unread(self, count: int, seq: int) -> None:
         """The last `count` of the ring were not given after all: everything up to `seq` was."""
         self._given -= count

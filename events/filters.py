@@ -125,8 +125,10 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         return self.kinds if self.kinds is not None else self._host_names()
 
     def _head_test(self) -> Predicate:
-        """Kinds and hosts in one: the commonest filter is both."""
+        """Kinds and hosts in one: the commonest filter is both. What is of the store as a whole is of every host."""
         bases, names = self.kinds, self._host_names()
+        if names is not None:
+            names |= {""}
         if bases is None:
             wanted = names or frozenset()
             return lambda change: change.host in wanted

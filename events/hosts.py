@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from avirt.events.policies import Latest, What
@@ -15,13 +17,14 @@ from avirt.model.change import (
     HostLost,
     HostReplaced,
     HostResynced,
+    Origin,
     Rebooted,
     RecordChange,
     StateChanged,
 )
-from avirt.model.record import Certainty, DomainRecord, HostState, HostStatus, Key
+from avirt.model.record import Certainty, DomainRecord, HostFacts, HostState, HostStatus, Key
 
-__all__ = ["KnownHost"]
+__all__ = ["HostMemory", "KnownHost"]
 
 _MOVES: Final = (StateChanged, Rebooted)
 
@@ -30,6 +33,25 @@ _LINK: Final = Key(b"link")
 _REPLACED: Final = Key(b"replaced")
 
 W = TypeVar("W", bound=What)
+
+
+class HostMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """What an earlier process knew of a host at its end.
+
+    Attributes:
+        facts: of its last connection.
+        revision: no Change of the host had a higher one.
+        connected: the stream has not said that the connection is lost.
+        lost_at, lost_why: of a loss that was not made good by then.
+        records: each with the seq of its last change, in that order.
+    """
+
+    facts: HostFacts | None = None
+    revision: int = 0
+    connected: bool = False
+    lost_at: float | None = None
+    lost_why: str = ""
+    records: Mapping[Key, tuple[int, DomainRecord]] = {}
 
 
 class KnownHost:
@@ -74,6 +96,13 @@ class KnownHost:
         # wall clock and reason of a loss that was not yet made good by a complete listing
         self._lost_at: float | None = None
         self._lost_why = ""
+
+    def recall(self, memory: HostMemory) -> None:
+        """Begin with what an earlier process knew: it is stale until the host is connected again."""
+        self.revision = memory.revision
+        self._lost_at, self._lost_why = memory.lost_at, memory.lost_why
+        for key, (seq, record) in memory.records.items():
+            self.domains[key] = Latest(record, Origin.LIST, seq, 0, 0, seq, 0)
 
     def current(self) -> HostStatus:
         """The status, with the revision."""

@@ -1,4 +1,4 @@
-"""What a reader gets that fell behind the ring, and the merging of what it missed. Pure.
+"""What is kept, what a reader gets that fell behind it, and the merging of what it missed. Pure.
 
 The ring holds the last changes of all domains. Beside it the store keeps one `Latest` a domain (and a few a host), in
 order of their seq: the stream without what newer changes made obsolete. A reader that coalesces goes through that from
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from avirt.model.change import Added, Change, HostChange, Origin, RecordChange, StateChanged, Updated
 from avirt.model.record import DomainRecord
 
-__all__ = ["Latest", "Slow", "TooOld", "What", "merge"]
+__all__ = ["Latest", "Retention", "Slow", "TooOld", "What", "merge"]
 
 What = DomainRecord | RecordChange | HostChange
 
@@ -43,6 +43,20 @@ class TooOld(StrEnum):
     """RevisionTooOld."""
     SNAPSHOT = "snapshot"
     """A new snapshot instead."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a journal keeps; what goes beyond any of these limits is removed, oldest first. None: no limit.
+
+    Attributes:
+        rows: changes. A change takes about 300 bytes.
+        bytes: of the file, without its write-ahead log (a few MiB).
+        age: seconds since it was written.
+    """
+
+    rows: int | None = 1_000_000
+    bytes: int | None = 1 << 30
+    age: float | None = 7 * 86400.0
 
 
 class Latest(msgspec.Struct, Generic[What_co], gc=False, eq=False):

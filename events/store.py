@@ -18,15 +18,17 @@ from msgspec.structs import force_setattr, replace
 from avirt.errors import InvalidArgument, RevisionTooOld
 from avirt.events.cursor import Cursor, Walk
 from avirt.events.filters import EVERYTHING, Filter
-from avirt.events.hosts import KnownHost
+from avirt.events.hosts import HostMemory, KnownHost
 from avirt.events.policies import Latest, Slow, TooOld
 from avirt.events.token import Token, is_epoch
 from avirt.events.window import Window
-from avirt.model.change import Change, Gap, HostReplaced, RecordChange
+from avirt.model.change import Change, Gap, HostReplaced, RecordChange, StoreChange
 from avirt.model.record import DomainKey, DomainRecord, HostStatus, Key
 
 if TYPE_CHECKING:
+    from avirt.events.journal import Journal
     from avirt.events.notifier import Notifier
+    from avirt.events.runs import Runs
     from avirt.events.subscription import Subscription
 
 __all__ = ["CAPACITY", "Sizes", "Snapshot", "Store", "apply"]
@@ -77,14 +79,27 @@ class Sizes(msgspec.Struct, frozen=True):
 class Store:
     """Records of all hosts, and a ring of their changes.
 
-    One store belongs to one event loop; it has no lock. `subscribe` is its readers' way in.
+    One store belongs to one event loop; it has no lock. `subscribe` is its readers' way in. `open_store` makes one with
+    a journal.
+
+    Args:
+        head: the number before the first change; another one than 0 goes on where an earlier process ended.
+        memory: what that process knew of its hosts. A host has it from when it is looked after again.
 
     Attributes:
         epoch: a random id of this store, part of every token.
         wake: called after each publish; the notifier's.
+        journal: where changes are written down, if they are.
     """
 
-    def __init__(self, *, capacity: int = CAPACITY, epoch: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int = CAPACITY,
+        epoch: str | None = None,
+        head: int = 0,
+        memory: Mapping[str, HostMemory] | None = None,
+    ) -> None:
         if epoch is None:
             from avirt.events.subscription import new_epoch
 
@@ -94,10 +109,15 @@ class Store:
         self.epoch = epoch
         self.wake: Callable[[], None] | None = None
         self.closed = False
-        self.window = Window(capacity)
-        self.horizon = 0
+        self.journal: Journal | None = None
+        self.window = Window(capacity, head=head)
+        self.horizon = head
         """Removals up to this seq may be forgotten."""
         self._hosts: dict[str, KnownHost] = {}
+        self._memory = dict(memory or {})
+        self._runs: Runs | None = None
+        self._former: Token | None = None  # the epoch before this one, and how far it came
+        self._own_change = 0  # seq of the last StoreChange
         self._tombs: deque[tuple[KnownHost, Key, Latest[RecordChange]]] = deque()
         self._walks: deque[Walk] = deque()
         self._notifier: Notifier | None = None
@@ -134,6 +154,9 @@ class Store:
                     known.prune(pruned)
             host = hosts.get(change.host)
             if host is None:
+                if isinstance(change, StoreChange):
+                    self._own_change = seq
+                    continue
                 host = self._open(HostStatus(name=change.host), seq - 1)
             if change.revision:
                 host.revision = change.revision
@@ -158,6 +181,9 @@ class Store:
     def forget(self, host: str) -> None:
         """Drop a host that is no longer watched, with its records. Readers are not told."""
         self._hosts.pop(host, None)
+        self._memory.pop(host, None)
+        if self.journal is not None:
+            self.journal.forget(host)
 
     def close(self) -> None:
         """No change comes any more: subscriptions end after what is left."""
@@ -168,6 +194,9 @@ class Store:
     def _open(self, status: HostStatus, head: int) -> KnownHost:
         # changes of an earlier host of that name may still be in the ring
         host = self._hosts[status.name] = KnownHost(status, cleared=head)
+        memory = self._memory.get(status.name)
+        if memory is not None:
+            host.recall(memory)
         return host
 
     def _bury(self, host: KnownHost, key: Key, tomb: Latest[RecordChange]) -> None:
@@ -178,6 +207,35 @@ class Store:
             if host.tombs.get(key) is tomb:
                 del host.tombs[key]
                 self.horizon = tomb.seq
+
+    # ------------------------------------------------------------ the journal's side
+
+    def attach(self, journal: Journal, runs: Runs) -> None:
+        """Changes are written down from here on: `journal.collect` is called after each publish, before readers run."""
+        self.journal = journal
+        self._runs = runs
+        notify = self.notifier.notify
+
+        def wake() -> None:
+            journal.collect()
+            notify()
+
+        self.wake = wake
+
+    def detach(self, epoch: str) -> None:
+        """They are not written down any more, so that their numbers may be used again later: for another epoch."""
+        self._runs = None
+        self._former = Token(self.epoch, self.window.head)
+        self.epoch = epoch
+
+    def token(self, seq: int) -> Token:
+        """The token of a place."""
+        former = self._former
+        return Token(self.epoch if former is None or seq > former.seq else former.epoch, seq)
+
+    def recall(self, host: str) -> HostMemory | None:
+        """What an earlier process knew of a host; once."""
+        return self._memory.pop(host, None)
 
     # ------------------------------------------------------------ what is known
 
@@ -250,20 +308,39 @@ class Store:
         filter: Filter = EVERYTHING,
         slow: Slow = Slow.COALESCE,
         since: Token | None = None,
+        disk: bool = True,
     ) -> Cursor:
-        """A place in the stream: the head, or right after a token; RevisionTooOld if that is gone."""
-        seq = self.window.head if since is None else since.seq
+        """A place in the stream: the head, or right after a token; RevisionTooOld if that is gone.
+
+        Args:
+            disk: a place that only the journal has will do.
+        """
+        seq = self.window.head
         if since is not None:
-            reason = ""
-            if since.epoch != self.epoch:
-                reason = "epoch"
-            elif seq > self.window.head:
-                reason = "ahead"
-            elif seq + 1 < self.window.oldest:
+            seq = since.seq
+            reason = self._refusal(since)
+            if not reason and self._runs is not None:
+                seq = self._runs.start(seq)
+            if not reason and not disk and seq + 1 < self.window.oldest:
                 reason = "pruned"
             if reason:
-                raise RevisionTooOld(oldest=self.window.oldest, head=self.window.head, reason=reason)
+                oldest = self.window.oldest if self._runs is None else self._runs.oldest
+                raise RevisionTooOld(oldest=oldest, head=self.window.head, reason=reason)
         return Cursor(self, seq=seq, filter=filter, slow=slow)
+
+    def _refusal(self, token: Token) -> str:
+        """Why a token can't be resumed from, or ""."""
+        window, seq = self.window, token.seq
+        if token.epoch != (self.epoch if self._former is None or seq > self._former.seq else self._former.epoch):
+            return "epoch"
+        if seq > window.head:
+            return "ahead"
+        if seq + 1 >= window.oldest:
+            return ""
+        if self._runs is None:
+            return "pruned"
+        self._runs.last = window.head
+        return self._runs.refusal(seq)
 
     def subscribe(
         self,
@@ -273,39 +350,51 @@ class Store:
         since: str | Token | None = None,
         too_old: TooOld = TooOld.RAISE,
         settle: float | None = None,
+        durable: bool = False,
     ) -> Subscription:
         """A snapshot and every change after it; or, with a token, every change after that.
 
         Args:
-            settle: hold each domain's changes back until it has been quiet for so many seconds (`settle.py`).
+            settle: hold each domain's changes back until it has been quiet for so many seconds (`settle.py`). The
+                journal has no part in that: what the ring has lost is too old.
+            durable: give a change only once it is on disk.
 
         Raises:
-            InvalidArgument: `since` is no token; `settle` is not above 0.
+            InvalidArgument: `since` is no token; `settle` is not above 0; `durable` without a journal or with `settle`.
+            ResourceError: `durable`, and the journal is lost.
             RevisionTooOld: the changes after the token are gone, and `too_old` says to raise.
         """
         from avirt.events.subscription import Subscription
 
         if settle is not None and not 0 < settle < inf:
             raise InvalidArgument(f"settling for {settle} s can't work", hint="give seconds above 0, or nothing")
+        if settle is not None and durable:
+            raise InvalidArgument("what settles is not on disk as it is given", hint="leave out settle, or durable")
         read = filter if settle is None else filter.before_settling
         token = Token.parse(since) if isinstance(since, str) else since
         try:
-            cursor = self.cursor(filter=read, slow=slow, since=token)
+            cursor = self.cursor(filter=read, slow=slow, since=token, disk=settle is None)
         except RevisionTooOld:
             if too_old is TooOld.RAISE:
                 raise
             token = None
             cursor = self.cursor(filter=read, slow=slow)
         snapshot = None if token is not None else self.snapshot(filter=filter)
-        if settle is None:
-            return Subscription(self, cursor, snapshot)
-        from avirt.events.settled import Settled
+        if settle is not None:
+            from avirt.events.settled import Settled
 
-        return Settled(self, cursor, snapshot, settle=settle, filter=filter)
+            return Settled(self, cursor, snapshot, settle=settle, filter=filter)
+        if durable or cursor.seq + 1 < self.window.oldest:
+            if self.journal is None:
+                raise InvalidArgument("there is no journal, so nothing is durable", hint="connect with journal=PATH")
+            return self.journal.subscription(cursor, snapshot, durable=durable)
+        return Subscription(self, cursor, snapshot)
 
     def others_since(self, seq: int, filter: Filter) -> bool:
         """Whether a change that can't be merged came after `seq` on a host that the filter wants."""
-        return any(host.others > seq and filter.wants_host(name) for name, host in self._hosts.items())
+        return self._own_change > seq or any(
+            host.others > seq and filter.wants_host(name) for name, host in self._hosts.items()
+        )
 
     def walk(self, after: int) -> Walk:
         """The latest of everything that changed after `after`, in order, as of now.

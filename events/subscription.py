@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from avirt.errors import SlowSubscriber
 from avirt.events.cursor import Cursor, Statistics
-from avirt.events.token import Token
 from avirt.model.change import Change, Gap
 from avirt.model.record import DomainRecord, HostStatus
 
@@ -26,16 +25,17 @@ if TYPE_CHECKING:
     from avirt.events.settle import SettlingCursor
     from avirt.events.store import Snapshot, Store
 
-__all__ = ["Batches", "Subscription", "new_epoch"]
+__all__ = ["GIVE", "NO_HOSTS", "Batches", "Subscription", "new_epoch"]
 
 # a reader that never has to wait lets others run after so many changes given one by one; looking at two that it does
 # not want counts as one. A turn of the loop costs 3 to 10 µs, a change given 0.5, one looked at 0.1
-_GIVE: Final = 256
+GIVE: Final = 256
 _LOOKS: Final = 2
 # read at once when they are given one by one: what a reader that is stuck holds on to
 _AHEAD: Final = 32
 
-_NO_HOSTS: Final[Mapping[str, HostStatus]] = MappingProxyType({})
+NO_HOSTS: Final[Mapping[str, HostStatus]] = MappingProxyType({})
+"""What `hosts` is once reading began."""
 
 
 def new_epoch() -> str:
@@ -81,13 +81,13 @@ class Subscription:
         self._ahead: Iterator[Change | Gap] = iter(())  # those of them that are not given yet
         self._budget = 0  # what may be given before the next turn of the loop
         self.snapshot: Sequence[DomainRecord] = () if snapshot is None else snapshot.records
-        self.hosts: Mapping[str, HostStatus] = _NO_HOSTS if snapshot is None else snapshot.hosts
+        self.hosts: Mapping[str, HostStatus] = NO_HOSTS if snapshot is None else snapshot.hosts
         self.resumed = snapshot is None
 
     @property
     def token(self) -> str:
         """Resumes after what was given so far."""
-        return str(Token(self._store.epoch, self._place()))
+        return str(self._store.token(self._place()))
 
     @property
     def lag(self) -> int:
@@ -115,9 +115,9 @@ class Subscription:
             return []
         if length_hint(self._ahead):
             return [*islice(self._ahead, max)]
-        if self.hosts is not _NO_HOSTS:
+        if self.hosts is not NO_HOSTS:
             self.snapshot = ()
-            self.hosts = _NO_HOSTS
+            self.hosts = NO_HOSTS
         try:
             return self._cursor.read(max)
         except SlowSubscriber:
@@ -185,7 +185,7 @@ class Subscription:
 
     def _renew(self) -> None:
         """Others have run."""
-        self._budget = 0 if self._closed else _GIVE
+        self._budget = 0 if self._closed else GIVE
 
     def close(self) -> None:
         """End the iteration, also of a task that waits in it."""
@@ -195,7 +195,7 @@ class Subscription:
             self._cursor.unread(length_hint(self._ahead), self._place())
             self._ahead = iter(())
             self.snapshot = ()
-            self.hosts = _NO_HOSTS
+            self.hosts = NO_HOSTS
             if self._waiting:
                 self._notifier.notify()
 

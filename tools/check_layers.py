@@ -52,7 +52,10 @@ NO_PACKAGE_ITSELF: Final = ("avirt.cli", "avirt.serve", "avirt.testing")
 
 PURE_PACKAGES: Final = ("avirt.model", "avirt.lifecycle", "avirt.drivers.wire")
 PURE_EVENTS: Final = frozenset(
-    {"store", "hosts", "records", "cursor", "window", "policies", "filters", "token", "fold", "settle"}
+    {
+        *("store", "hosts", "records", "cursor", "window", "policies", "filters", "token", "fold", "settle"),
+        *("codec", "runs"),
+    }
 )
 PURE_IN_DRIVER: Final = frozenset({"protocol", "states", "observe", "errors"})
 IMPURE: Final = frozenset(
@@ -63,7 +66,8 @@ ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
     "asyncio": ("avirt.drivers.transport",),
     "trio": ("avirt.drivers.transport",),
     "uvloop": ("avirt.drivers.transport",),
-    "threading": (),
+    "threading": ("avirt.events.journal_writer",),
+    "sqlite3": ("avirt.events",),
     "concurrent": (),
     "multiprocessing": (),
     "rich": ("avirt.cli",),

@@ -46,6 +46,22 @@ class HostLifecycle:
         self._connected = False
         self._listed_once = False
 
+    def recall(
+        self, records: Iterable[DomainRecord], *, facts: HostFacts | None, revision: int, connected: bool
+    ) -> None:
+        """Go on where an earlier process ended: its next connection and listing are as after a lost one.
+
+        Args:
+            connected: the stream has not said yet that the connection is lost.
+        """
+        ledger = self._ledger
+        ledger.revision = revision
+        for record in records:
+            ledger.entry(record.key).record = ledger.records[record.key] = record
+        self._facts = facts
+        self._connected = connected
+        self._listed_once = facts is not None
+
     @property
     def records(self) -> Mapping[Key, DomainRecord]:
         """The records by key; a live view, read-only."""

@@ -25,6 +25,7 @@ __all__ = [
     "HostLost",
     "HostReplaced",
     "HostResynced",
+    "JournalLost",
     "Migrated",
     "Origin",
     "Rebooted",
@@ -33,6 +34,7 @@ __all__ = [
     "Renamed",
     "SplitBrain",
     "StateChanged",
+    "StoreChange",
     "Updated",
 ]
 
@@ -192,6 +194,28 @@ class DuplicateHost(HostChange, frozen=True, kw_only=True):
     """The same host is watched twice, under another name."""
 
     other: str = ""
+
+
+class StoreChange(Change, frozen=True, kw_only=True):
+    """A Change of what all hosts share, the store: `host` is "", `revision` is 0. It passes every filter of hosts."""
+
+
+class JournalLost(StoreChange, frozen=True, kw_only=True):
+    """The journal is not what it was: what comes after this is not written down any more, or in a new file.
+
+    The stream goes on. Its numbers belong to another epoch from here on.
+
+    Attributes:
+        why: for people.
+        epoch: the new one, as tokens show it.
+        aside: where the damaged file was moved to, or "".
+        renewed: a new journal was begun in its place; else there is none until the next start.
+    """
+
+    why: str
+    epoch: str = ""
+    aside: str = ""
+    renewed: bool = False
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="gap"):
