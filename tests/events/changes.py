@@ -15,6 +15,7 @@ from avirt.model.native_event import GraphicsAddress
 from avirt.model.record import Certainty, DomainRecord, HostFacts, Key
 from avirt.model.state import Transition, reason_of, state_of
 
+NIL: Final = Key(bytes(16))
 TEXT: Final = st.text(st.characters(), max_size=8)  # lone surrogates too: a name that is no UTF-8
 NUMBER: Final = st.integers(-(2**63), 2**63 - 1)
 FLOAT: Final = st.floats(allow_nan=False)
@@ -39,7 +40,7 @@ FACTS: Final = st.builds(
 
 
 @st.composite
-def records(draw: st.DrawFn, host: str = "h", key: Key = Key(bytes(16))) -> DomainRecord:
+def records(draw: st.DrawFn, host: str = "h", key: Key = NIL) -> DomainRecord:
     """A record with anything in it: states and reasons of the future included."""
     state = draw(st.integers(0, 9))
     return DomainRecord(
