@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     from avirt.errors import Stalled as Stalled
     from avirt.errors import Unsupported as Unsupported
     from avirt.events.filters import Filter as Filter
+    from avirt.events.journal import Journal as Journal
+    from avirt.events.journal import JournalStatistics as JournalStatistics
+    from avirt.events.journal import open_store as open_store
+    from avirt.events.journal_reader import JournalReader as JournalReader
+    from avirt.events.policies import Retention as Retention
     from avirt.events.policies import Slow as Slow
     from avirt.events.policies import TooOld as TooOld
     from avirt.events.store import Store as Store
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from avirt.model.change import HostLost as HostLost
     from avirt.model.change import HostReplaced as HostReplaced
     from avirt.model.change import HostResynced as HostResynced
+    from avirt.model.change import JournalLost as JournalLost
     from avirt.model.change import Migrated as Migrated
     from avirt.model.change import Origin as Origin
     from avirt.model.change import Rebooted as Rebooted
@@ -77,6 +83,7 @@ if TYPE_CHECKING:
     from avirt.model.change import Renamed as Renamed
     from avirt.model.change import SplitBrain as SplitBrain
     from avirt.model.change import StateChanged as StateChanged
+    from avirt.model.change import StoreChange as StoreChange
     from avirt.model.change import Updated as Updated
     from avirt.model.command import Outcome as Outcome
     from avirt.model.command import ShutdownMode as ShutdownMode
@@ -178,7 +185,14 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "Unsupported",
     ),
     "avirt.events.filters": ("Filter",),
+    "avirt.events.journal": (
+        "Journal",
+        "JournalStatistics",
+        "open_store",
+    ),
+    "avirt.events.journal_reader": ("JournalReader",),
     "avirt.events.policies": (
+        "Retention",
         "Slow",
         "TooOld",
     ),
@@ -227,6 +241,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "HostLost",
         "HostReplaced",
         "HostResynced",
+        "JournalLost",
         "Migrated",
         "Origin",
         "Rebooted",
@@ -235,6 +250,7 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
         "Renamed",
         "SplitBrain",
         "StateChanged",
+        "StoreChange",
         "Updated",
     ),
     "avirt.model.native_event": (
@@ -334,6 +350,10 @@ __all__ = [
     "InvalidOperation",
     "InvalidURI",
     "JobCompleted",
+    "Journal",
+    "JournalLost",
+    "JournalReader",
+    "JournalStatistics",
     "Key",
     "LocalProtocolError",
     "MemoryDeviceSizeChange",
@@ -365,6 +385,7 @@ __all__ = [
     "Removed",
     "Renamed",
     "ResourceError",
+    "Retention",
     "RevisionTooOld",
     "RunningReason",
     "ShutdownMode",
@@ -377,6 +398,7 @@ __all__ = [
     "StateChanged",
     "StatsGroup",
     "Store",
+    "StoreChange",
     "Subscription",
     "TooOld",
     "Transition",
@@ -391,6 +413,7 @@ __all__ = [
     "connect",
     "default_uri",
     "discover",
+    "open_store",
     "parse_uri",
     "run_host",
 ]

@@ -6,7 +6,7 @@ Nothing here disturbs the writer: reads are short transactions of a read-only co
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +15,17 @@ from typing import Final, Self, TypeVar
 import anyio
 import msgspec
 from anyio import CapacityLimiter, to_thread
+from msgspec.structs import replace
 
 from avirt.errors import NotFound, ResourceError, RevisionTooOld
 from avirt.events.codec import unpack
 from avirt.events.filters import EVERYTHING, Filter
+from avirt.events.hosts import HostMemory
 from avirt.events.journal_schema import Damaged, NotOurs, check, connect, contents, is_ours, transaction
 from avirt.events.runs import Run, Runs
 from avirt.events.token import Token
 from avirt.model.change import Change, Gap
-from avirt.model.record import DomainRecord
+from avirt.model.record import Certainty, DomainRecord
 
 __all__ = ["PAGE", "JournalReader", "Page", "read_page"]
 
@@ -78,6 +80,17 @@ def read_page(connection: sqlite3.Connection, after: int, limit: int = PAGE) -> 
         return Page(changes)
     except (ValueError, TypeError, OverflowError) as error:
         raise Damaged(str(error)) from error
+
+
+def _shown(host: HostMemory) -> Iterator[DomainRecord]:
+    """A host's records, with the certainty that they have by it."""
+    for _, record in host.records.values():
+        if (host.connected and host.lost_at is None) or record.certainty is not Certainty.LIVE:
+            yield record
+        else:
+            yield replace(
+                record, certainty=Certainty.STALE, stale_since=host.lost_at, stale_why=host.lost_why or "not connected"
+            )
 
 
 class JournalReader:
@@ -190,7 +203,7 @@ class JournalReader:
         self._epoch, self._seq = found.epoch, found.head
         token = self._since
         if token is None:
-            records = (record for host in found.memory.values() for _, record in host.records.values())
+            records = (record for host in found.memory.values() for record in _shown(host))
             self.snapshot = [*self._filter.select(records)]
             return
         why = found.runs.refusal(token.seq) if token.epoch == found.epoch else "epoch"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -127,13 +127,17 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=False)
-    # a number that damage turned into text is for the checksum to find
-    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    connection.text_factory = _text
     return connection
 
 
+def _text(raw: bytes) -> str:
+    """A number that damage turned into text is for the checksum to find."""
+    return raw.decode(errors="replace")
+
+
 @contextmanager
-def transaction(connection: sqlite3.Connection, how: str = "IMMEDIATE") -> Iterator[None]:
+def transaction(connection: sqlite3.Connection, how: str = "IMMEDIATE") -> Generator[None]:
     """All of it, or nothing."""
     connection.execute(f"BEGIN {how}")
     try:

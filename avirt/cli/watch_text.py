@@ -45,7 +45,7 @@ def subject(item: Watched, *, several: bool) -> str:
     if isinstance(item, changes.DomainChange):
         name = item.name or str(item.uuid)
         return f"{item.host}/{name}" if several else name
-    return item.host
+    return item.host or "-"
 
 
 def _facts(facts: HostFacts) -> str:
@@ -121,6 +121,9 @@ def _describe(item: Watched) -> str:
             return f"replaced: now {_facts(item.after)}"
         case changes.DuplicateHost():
             return f"the same host as {item.other}"
+        case changes.JournalLost():
+            aside = f" (moved to {item.aside})" if item.aside else ""
+            return f"journal {'begun anew' if item.renewed else 'lost'}: {item.why}{aside}"
         case _:
             fields = " ".join(
                 f"{field}={_word(getattr(item, field))}" for field in item.__struct_fields__ if field not in _HEAD

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from avirt.model.change import Change, DomainChange, Gap, HostReplaced, RecordChange
+from avirt.model.change import Change, DomainChange, Gap, HostReplaced, RecordChange, StoreChange
 from avirt.model.command import Outcome
 from avirt.model.record import DomainRecord, HostFacts, HostStatus
 from avirt.model.state import DomainState, Reason
@@ -149,10 +149,11 @@ def change_document(item: Change | Gap) -> Document:
         document.update((field, plain(getattr(item, field))) for field in item.__struct_fields__)
         return document
     document["kind"] = item.kind
-    document["host"] = item.host
     document["origin"] = str(item.origin)
     document["observed_at"] = item.observed_at
-    document["revision"] = item.revision
+    if not isinstance(item, StoreChange):
+        document["host"] = item.host
+        document["revision"] = item.revision
     if isinstance(item, DomainChange):
         document["uuid"] = str(item.uuid)
         document["name"] = item.name

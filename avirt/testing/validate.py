@@ -27,6 +27,7 @@ from avirt.model.change import (
     Removed,
     Renamed,
     StateChanged,
+    StoreChange,
 )
 from avirt.model.record import Certainty, DomainRecord
 from avirt.model.state import DomainState
@@ -130,6 +131,8 @@ def revision_steps(recording: Recording) -> Iterator[Said]:
     """Each host's numbers rise; without gaps by one."""
     last: dict[str, int] = {}
     for index, change in _changes(recording):
+        if isinstance(change, StoreChange):
+            continue
         before = last.get(change.host)
         last[change.host] = change.revision
         if before is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 
 import anyio
@@ -26,8 +27,14 @@ def make_world(*names: str, running: tuple[str, ...] = (), times: Times | None =
 
 @asynccontextmanager
 async def watched(
-    world: World, *, readonly: bool = False, store: Store | None = None, name: str | None = None
+    world: World,
+    *,
+    readonly: bool = False,
+    store: Store | None = None,
+    name: str | None = None,
+    journal: Path | None = None,
 ) -> AsyncIterator[Host]:
     """A host connected to a world."""
-    async with connect("sim://test", driver=SimDriver(world=world), readonly=readonly, store=store, name=name) as host:
+    driver = SimDriver(world=world)
+    async with connect("sim://test", driver=driver, readonly=readonly, store=store, name=name, journal=journal) as host:
         yield host

@@ -69,6 +69,11 @@ def altered(record: DomainRecord, **fields: object) -> DomainRecord:
         (changes.HostResynced(host="h", domains=3), "resynced: 3 domains"),
         (changes.HostReplaced(host="h", before=FACTS, after=FACTS), "replaced: now QEMU 7.2.0 on node1"),
         (changes.DuplicateHost(host="h", other="g"), "the same host as g"),
+        (changes.JournalLost(host="", why="the disk is full"), "journal lost: the disk is full"),
+        (
+            changes.JournalLost(host="", why="it is damaged", aside="/j.aside", renewed=True),
+            "journal begun anew: it is damaged (moved to /j.aside)",
+        ),
         (native.BalloonChange(**WHO, actual_kib=9), "balloon change: actual_kib=9"),
         (native.ControlError(**WHO), "control error"),
         (changes.Removed(**WHO, origin=changes.Origin.RESYNC), "removed [resync]"),
@@ -88,6 +93,7 @@ def test_subject_is_the_domain_with_its_host_where_there_are_several() -> None:
     assert subject(removed, several=True) == "h/vm"
     assert subject(changes.Removed(host="h", key=KEY), several=False) == str(UUID(int=0))
     assert subject(changes.HostLost(host="h"), several=False) == "h"
+    assert subject(changes.JournalLost(host="", why="w"), several=True) == "-"
     assert subject(changes.Gap(lost=1, since=1.0, seq=2), several=True) == "-"
 
 

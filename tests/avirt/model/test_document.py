@@ -276,6 +276,14 @@ def test_gap_has_the_fields_of_a_change_and_its_own() -> None:
     assert document == NOBODY | own | {"lost": 4, "since": 2.5, "reset": False}
 
 
+def test_change_of_the_store_is_of_no_host() -> None:
+    document = change_document(
+        changes.JournalLost(host="", why="full", epoch="e2", aside="/j.db.aside", renewed=True, observed_at=2.5, seq=9)
+    )
+    own = {"kind": "journal_lost", "host": None, "origin": "event", "observed_at": 2.5, "revision": None, "seq": 9}
+    assert document == NOBODY | own | {"why": "full", "epoch": "e2", "aside": "/j.db.aside", "renewed": True}
+
+
 def test_every_kind_of_change_has_the_promised_fields_and_is_json() -> None:
     promised = {"kind", "host", "uuid", "name", "before", "after", "origin", "observed_at", "revision", "seq"}
     for change, _ in CHANGES:
@@ -338,7 +346,7 @@ def test_documentation_names_exactly_the_first_fields_of_a_change() -> None:
 
 def test_documentation_names_every_kind() -> None:
     kinds: dict[str, type[changes.Change]] = {}
-    waiting: list[type[changes.Change]] = [changes.HostChange, changes.DomainChange]
+    waiting: list[type[changes.Change]] = [changes.HostChange, changes.DomainChange, changes.StoreChange]
     while waiting:
         one = waiting.pop()
         below: list[type[changes.Change]] = one.__subclasses__()

@@ -16,6 +16,7 @@ from avirt.model.change import (
     HostLost,
     HostReplaced,
     HostResynced,
+    JournalLost,
     Origin,
     Removed,
     Renamed,
@@ -132,6 +133,8 @@ def test_revision_must_rise_by_one_for_each_host() -> None:
     script = Script()
     script.say(HostLost)
     script.say(HostLost, host="other", revision=1)
+    script.say(JournalLost, host="", why="w", revision=0)
+    script.say(JournalLost, host="", why="w", revision=0)
     script.say(HostConnected, facts=FACTS, revision=2)
     assert "revision_steps" not in script.found()
     script.say(HostResynced, revision=4)
