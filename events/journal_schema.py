@@ -233,9 +233,11 @@ def _contents(connection: sqlite3.Connection, *, begin: bool) -> Contents:
     # two at once would read the whole table
     oldest = connection.execute("SELECT min(seq) FROM changes").fetchone()[0]
     newest = connection.execute("SELECT max(seq) FROM changes").fetchone()[0]
-    if newest is not None and newest != end:
-        raise Damaged(f"the last change is {newest}, and should be {end}")
-    pruned = end if oldest is None else oldest - 1
+    written = max((run.last for run in runs if run.last > run.first), default=0)
+    if newest is not None and newest != written:
+        raise Damaged(f"the last change is {newest}, and should be {written}")
+    kept_from = end + 1 if oldest is None else oldest
+    pruned = max((min(run.last, kept_from - 1) for run in runs if run.first < kept_from - 1), default=0)
     head = end
     if begin:
         if runs and is_closed:

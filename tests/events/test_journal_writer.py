@@ -102,6 +102,21 @@ def test_writer_killed_before_it_wrote_leaves_its_numbers(path: Path) -> None:
         thread.end(abandon=True)
 
 
+def test_writer_killed_twice_the_second_time_before_it_wrote_goes_on(path: Path) -> None:
+    world = World()
+    thread = Thread(path)
+    thread.start()
+    thread.write(world.flips(5))
+    thread.end(abandon=True)
+    thread = Thread(path)
+    thread.start()
+    thread.end(abandon=True)
+    with writing(path) as thread:
+        [begun] = thread.of(Begun)
+        assert (begun.aside, begun.contents.head) == ("", 5 + 2 * (BLOCK + 1))
+        assert begun.contents.runs.start(5) == begun.contents.head
+
+
 def test_writer_remembers_hosts_and_domains(path: Path) -> None:
     world = World()
     with writing(path) as thread:
