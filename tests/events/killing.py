@@ -1,7 +1,7 @@
 """A watch with a journal, killed with SIGKILL again and again, and the judgement of what its readers were given.
 
-One life is one process: it watches a simulated hypervisor that lives fast, writes the journal, and tells the parent each
-change that it gave to two readers, a durable one that resumes after what the last life gave it, and one that is not. The
+One life is one process: it watches a simulated hypervisor that lives fast, writes the journal, and tells the parent
+each change that it gave to two readers: one durable, which resumes after what the last life gave it, and one not. The
 parent ends it at a random moment, from before it has opened the file on.
 """
 
@@ -45,15 +45,15 @@ def live(number: int, path: str, since: str, out: Connection) -> None:
     """One life; it ends by being killed."""
     backend, options = LOOPS[number % len(LOOPS)]
     try:
-        anyio.run(partial(watch, number, path, since, out), backend=backend, backend_options=options)
+        anyio.run(partial(watch, path, since, out), backend=backend, backend_options=options)
     except BaseException as error:
         out.send_bytes(FAILED + repr(error).encode())
         raise
 
 
-async def watch(number: int, path: str, since: str, out: Connection) -> None:
+async def watch(path: str, since: str, out: Connection) -> None:
     """Watch, and tell."""
-    uri = f"sim://demo?domains=20&rate=1000&seed={number}"
+    uri = "sim://demo?domains=20&rate=1000"
     async with avirt.connect(uri, name="sim", journal=path, retention=EVERYTHING) as host:
         durable = host.watch(since=since or f"{host.watch().token.split(':')[0]}:0", durable=True)
         async with anyio.create_task_group() as readers:
