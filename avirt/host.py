@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import anyio
@@ -52,6 +52,9 @@ from avirt.model.observation import Item
 from avirt.model.record import DomainKey, DomainRecord, HostFacts, HostStatus, Key, key_of
 from avirt.perform import DEFAULT, Default, refuse_read_only
 from avirt.uri import parse_uri
+
+if TYPE_CHECKING:
+    from avirt.events.journal import JournalStatistics
 
 __all__ = ["Host", "connect", "run_host"]
 
@@ -159,6 +162,12 @@ class Host:
             settle=settle,
             durable=durable,
         )
+
+    @property
+    def journal(self) -> JournalStatistics | None:
+        """How the journal does, and whether it is lost; None without one."""
+        journal = self.engine.store.journal
+        return None if journal is None else journal.statistics
 
     def native_items(self) -> AbstractAsyncContextManager[AsyncIterator[Item]]:
         """What the driver hands to the engine, as it comes, across reconnects: for people who want the raw events."""

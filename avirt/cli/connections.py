@@ -37,11 +37,13 @@ class Cli(msgspec.Struct, frozen=True):
 
     Attributes:
         audit: seconds between two audits of a host.
+        store: all hosts share this one.
     """
 
     options: Globals
     out: Output
     audit: float | None = None
+    store: avirt.Store | None = None
 
 
 class Hosts(msgspec.Struct):
@@ -74,6 +76,7 @@ class Hosts(msgspec.Struct):
 
 def open_host(cli: Cli, name: str, uri: str | None, store: avirt.Store | None = None) -> avirt.connect:
     """One connection, by the CLI's options."""
+    store = store or cli.store
     timeout = PERSONS_TIMEOUT if sys.stdin is not None and sys.stdin.isatty() else CONNECT_TIMEOUT
     return avirt.connect(
         uri, name=name or None, readonly=cli.options.readonly, timeout=timeout, store=store, audit=cli.audit
@@ -114,7 +117,7 @@ async def connected(cli: Cli) -> AsyncGenerator[Hosts]:
 @asynccontextmanager
 async def _several(cli: Cli, uris: Sequence[tuple[str, str]]) -> AsyncGenerator[Hosts]:
     names = unique_names(uris)
-    store = avirt.Store()
+    store = cli.store or avirt.Store()
     found: dict[int, avirt.Host] = {}
     failed: list[AvirtError] = []
     missing = len(uris)

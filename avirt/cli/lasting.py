@@ -44,7 +44,7 @@ async def each_host(
             await work(host)
         return 0
     names = unique_names(wanted)
-    store = avirt.Store()
+    store = cli.store or avirt.Store()
     failed: list[AvirtError] = []
 
     async def one(name: str, uri: str, shown: str) -> None:

@@ -459,6 +459,19 @@ _STREAM: Final = (
                 help="list every so often, and show what no event told",
             ),
             Argument(
+                name="journal",
+                spelling="--journal",
+                metavar="FILE",
+                help="keep all that is watched in FILE, and go on where its last process ended",
+            ),
+            Argument(
+                name="since",
+                spelling="--since",
+                metavar="TOKEN",
+                help="what the journal has from there on, instead of what there is",
+            ),
+            _flag("--durable", "show a change only once it is in the journal"),
+            Argument(
                 name="timeout", spelling="--timeout", metavar="SECONDS", convert=_seconds, help="end after so long"
             ),
         ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
 
@@ -12,7 +14,7 @@ import avirt
 from avirt.cli.connections import Cli, connected, find
 from avirt.cli.lasting import each_host, until
 from avirt.cli.output import clean, counted
-from avirt.cli.parse import Format
+from avirt.cli.parse import Format, UsageError
 from avirt.cli.progress import progress
 from avirt.cli.watch_text import clock, describe, standing, subject
 from avirt.cli.words import state_cell
@@ -55,11 +57,18 @@ class Lines:
         out.flush()
 
     async def follow(
-        self, host: avirt.Host, domains: tuple[avirt.Domain, ...] | None = None, *, settle: float | None = None
+        self,
+        host: avirt.Host,
+        domains: tuple[avirt.Domain, ...] | None = None,
+        *,
+        settle: float | None = None,
+        since: str | None = None,
+        durable: bool = False,
     ) -> None:
         """Print one host's stream, for ever."""
-        with host.watch(domains=domains, settle=settle) as stream:
-            self.snapshot(host, stream)
+        with host.watch(domains=domains, settle=settle, since=since, durable=durable) as stream:
+            if not stream.resumed:
+                self.snapshot(host, stream)
             async for batch in stream.batches():
                 for item in batch:
                     self.change(item)
@@ -75,6 +84,18 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+@asynccontextmanager
+async def journaled(cli: Cli, journal: str | None) -> AsyncGenerator[Cli]:
+    """The same, with a journal in that file, if one is given."""
+    if journal is None:
+        yield cli
+        return
+    async with avirt.open_store(journal) as store:
+        if store.journal is not None and store.journal.lost:
+            cli.out.note(f"warning: no journal is kept in {journal}: {store.journal.lost}")
+        yield replace(cli, store=store)
+
+
 async def watch(
     cli: Cli,
     domain: str | None = None,
@@ -82,24 +103,29 @@ async def watch(
     plain: bool = False,
     settle: float | None = None,
     audit: float | None = None,
+    journal: str | None = None,
+    since: str | None = None,
+    durable: bool = False,
     timeout: float | None = None,
 ) -> int:
     """`avirt watch`. Ends when the time is up, or by Ctrl-C."""
-    cli = replace(cli, audit=audit)
-    live = can_draw(cli) and not plain
+    if journal is None and (since is not None or durable):
+        raise UsageError(f"watch: {'--durable' if durable else '--since'} needs --journal FILE")
+    live = can_draw(cli) and not plain and since is None and not durable
     code = 0
-    async with until(timeout):
+    async with until(timeout), journaled(replace(cli, audit=audit), journal) as kept:
         if live:
             from avirt.cli.live import show
 
-            return await show(cli, domain=domain, settle=settle)
+            return await show(kept, domain=domain, settle=settle)
         if domain is None:
-            lines = Lines(cli, several=len(cli.options.uris) > 1)
-            code = await each_host(cli, partial(lines.follow, settle=settle))
+            lines = Lines(kept, several=len(kept.options.uris) > 1)
+            code = await each_host(kept, partial(lines.follow, settle=settle, since=since, durable=durable))
         else:
-            async with connected(cli) as hosts:
+            async with connected(kept) as hosts:
                 found = find(hosts, domain)
-                await Lines(cli, several=hosts.several).follow(found.host, (found,), settle=settle)
+                lines = Lines(kept, several=hosts.several)
+                await lines.follow(found.host, (found,), settle=settle, since=since, durable=durable)
     return code
 
 

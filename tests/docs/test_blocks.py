@@ -67,9 +67,10 @@ def test_languages_of_blocks_are_known() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("block", FRAGMENTS, ids=by_place)
-async def test_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On each loop."""
     monkeypatch.setenv("AVIRT_URI", URI)
+    monkeypatch.chdir(tmp_path)  # files that a block writes
     code = compile(block.text, block.where, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     result = eval(code, {"__name__": "docs"})
     if inspect.isawaitable(result):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 
@@ -32,7 +32,11 @@ __all__ = ["Lives", "live"]
 
 LONGEST: Final = 0.3
 """Seconds of a life. A tenth of one goes by before the first change is on disk."""
-LOOPS: Final = (("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True}), ("trio", {}))
+LOOPS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    ("asyncio", {"use_uvloop": False}),
+    ("asyncio", {"use_uvloop": True}),
+    ("trio", {}),
+)
 EVERYTHING: Final = avirt.Retention(rows=None, bytes=None, age=None)
 
 DURABLE, QUICK, FAILED = b"d", b"q", b"!"

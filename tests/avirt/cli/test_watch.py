@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,46 @@ def test_wait_ends_when_the_domain_gets_there(run: Run) -> None:
     ran = run(*DEMO, "wait", names[0], "shutoff", "--timeout", "20")
     assert ran.code == 0
     assert "is shut off" in ran.out
+
+
+def test_watch_with_a_journal_goes_on_where_it_ended(run: Run, tmp_path: Path) -> None:
+    journal = str(tmp_path / "j.db")
+    demo = ("-c", "sim://demo?rate=200", "-o", "json", "watch", "--journal", journal, "--timeout")
+    first = run(*demo, "0.5", "--durable").objects
+    epoch, _, start = first[0]["token"].partition(":")
+    last = first[-1]["seq"]
+    assert [change["seq"] for change in first[1:]] == [*range(int(start) + 1, last + 1)]
+    second = run(*demo, "0.5", "--since", f"{epoch}:{last}").objects
+    assert second[0]["seq"] == last + 1
+    kinds = [change["kind"] for change in second]
+    assert kinds.count("host_lost") == kinds.count("host_connected") == 1
+    assert "snapshot" not in kinds
+
+
+def test_watch_of_several_hosts_shares_a_journal(run: Run, tmp_path: Path) -> None:
+    journal = str(tmp_path / "j.db")
+    hosts = ("-c", "a=sim://quiet", "-c", "b=sim://quiet", "-o", "json", "watch", "--journal", journal)
+    [one, other] = run(*hosts, "--timeout", "0.3").objects
+    assert one["token"].partition(":")[0] == other["token"].partition(":")[0]
+
+
+def test_watch_without_the_journal_it_should_keep_says_so_and_goes_on(run: Run, tmp_path: Path) -> None:
+    journal = str(tmp_path / "no" / "j.db")
+    ran = run(*SIM, "-o", "json", "watch", "--journal", journal, "--timeout", "0.05")
+    assert (ran.code, len(ran.objects)) == (0, 1)
+    assert ran.err == f"warning: no journal is kept in {journal}: No such file or directory\n"
+    ran = run(*SIM, "watch", "--journal", journal, "--durable", "--timeout", "5")
+    assert ran.code == 1
+    assert "is lost: No such file or directory" in ran.err
+
+
+@pytest.mark.parametrize("option", [("--since", "e:1"), ("--durable",)])
+def test_watch_refuses_what_needs_a_journal(run: Run, option: tuple[str, ...]) -> None:
+    ran = run(*SIM, "watch", *option)
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: watch: {option[0]} needs --journal FILE")
+
+
+def test_watch_since_a_place_that_is_gone_says_so(run: Run, tmp_path: Path) -> None:
+    ran = run(*SIM, "watch", "--journal", str(tmp_path / "j.db"), "--since", "other:1", "--timeout", "5")
+    assert ran.code == 1
+    assert "epoch" in ran.err
