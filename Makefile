@@ -59,8 +59,10 @@ gen: $(VENV)/.dev ## write the generated files anew
 fuzz: $(VENV)/.dev ## the parsers against ten thousand hostile inputs each
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -q -m "not real" tests/fuzz tests/drivers $(ARGS)
 
-soak: $(VENV)/.dev ## ten minutes: a watch through twenty daemon restarts and 500 changes
+soak: $(VENV)/.dev ## twenty-five minutes: a watch through restarts, memory under stuck readers, a journal killed 3,000 times
 	@sh tools/setup_peers.sh
+	$(BIN)/python -m benchmarks.soak_stuck_subscribers
+	$(BIN)/python -m tests.events.soak_kill --lives 3000
 	$(BIN)/python -m tests.real.soak_restarts $(ARGS)
 
 bench: $(VENV)/.dev ## the benchmarks, each against its peer

@@ -106,8 +106,8 @@ def soak(*, changes: int, subscribers: int = 1000, capacity: int = CAPACITY) -> 
     store = Store(capacity=capacity)
     policies = tuple(Slow)
     subscriptions = [store.subscribe(slow=policies[number % 3]) for number in range(subscribers)]
-    # a third is stuck from the start, another after its first change, the last looks up once in a while
-    once, now_and_then = subscriptions[1::3][::2], subscriptions[1::3][1::2] + subscriptions[2::3]
+    # of each policy a third is stuck from the start, another after its first change, the last looks up now and then
+    once, now_and_then = ([each for n, each in enumerate(subscriptions) if n // 3 % 3 == place] for place in (1, 2))
     full = 0
     for count, change in enumerate(life(capacity // 20), 1):
         store.publish((change,))
