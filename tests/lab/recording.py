@@ -15,7 +15,8 @@ from avirt.model.change import Change, Gap
 from avirt.model.record import DomainKey, DomainRecord
 from avirt.model.state import DomainState, PausedReason
 from avirt.testing.validate import validate
-from tests.lab.site import PATIENCE, Site, rows_of
+from tests.lab.place import Place
+from tests.lab.site import PATIENCE, rows_of
 from tests.lab.virsh import Row, differences
 
 __all__ = ["Recording", "record"]
@@ -79,7 +80,7 @@ class Recording:
         await self.until(lambda: bool(self.of(kind, after=after)), kind.__name__, patience=patience)
         return self.of(kind, after=after)[0]
 
-    async def settles(self, site: Site) -> dict[str, Row]:
+    async def settles(self, site: Place) -> dict[str, Row]:
         """The replayed stream comes to say what virsh says."""
         truth: dict[str, Row] = {}
         with anyio.move_on_after(PATIENCE):

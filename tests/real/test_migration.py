@@ -1,4 +1,4 @@
-"""Live migration between two hosts, made by virsh: both halves are seen, each on its host."""
+"""Live migration between two real hosts, made by virsh: `tests/lab/migration.py`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import socket
 
 import pytest
 
-import avirt
-from avirt.model.state import DomainState, RunningReason, ShutoffReason
-from tests.lab.guests import firmware
-from tests.lab.recording import record
+from tests.lab.migration import Migration
+from tests.lab.place import Place
 from tests.lab.site import Site
 
 pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.slow]
@@ -22,25 +20,19 @@ def free_port() -> int:
         return port
 
 
-async def test_migration_is_seen_on_both_sides(qemu: Site, other_host: Site) -> None:
-    """Gone here with the reason `migrated` (persistent: still defined), running there."""
-    await qemu.define(firmware("mover"))
-    await qemu.virsh("start", "mover")
-    async with (
-        avirt.connect(qemu.uri, name="here") as here,
-        avirt.connect(other_host.uri, name="there") as there,
-        record(here.watch()) as left,
-        record(there.watch()) as arrived,
-    ):
-        target = ("--desturi", other_host.uri, "--migrateuri", f"tcp://127.0.0.1:{free_port()}")
-        await qemu.virsh("migrate", "mover", "--live", *target)
-        await left.settles(qemu)
-        await arrived.settles(other_host)
-        await qemu.agree()
-        await other_host.agree()
-        (source,) = left.replayed().values()
-        (copy,) = arrived.replayed().values()
-        assert source.uuid == copy.uuid
-        assert (source.state, source.reason) == (DomainState.SHUTOFF, ShutoffReason.MIGRATED)
-        assert (copy.state, copy.reason) == (DomainState.RUNNING, RunningReason.MIGRATED)
-        assert source.id is None
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": True})], ids=["uvloop"])
+class TestQemu(Migration):
+    """virsh is the oracle on both sides."""
+
+    @pytest.fixture
+    def site(self, qemu: Site) -> Place:
+        return qemu
+
+    @pytest.fixture
+    def other(self, other_host: Site) -> Place:
+        return other_host
+
+    async def move(self, site: Place, other: Place, *, persistent: bool = False) -> None:
+        flags = ("--persistent", "--undefinesource") if persistent else ()
+        target = ("--desturi", other.uri, "--migrateuri", f"tcp://127.0.0.1:{free_port()}")
+        await site.virsh("migrate", "mover", "--live", *flags, *target)
