@@ -53,6 +53,7 @@ from avirt.model.observation import (
 from avirt.model.record import DomainRecord, HostState, HostStatus, Key
 from avirt.model.state import Transition
 from avirt.probes import QUIET, ProbeSchedule
+from avirt.standstill import boottime, stood_still
 from avirt.uri import URI
 
 __all__ = ["Engine"]
@@ -63,6 +64,8 @@ REFUSED_PAUSE: Final = (60.0, 120.0)
 """Refused credentials are not tried again faster than this: accounts get locked."""
 FAILED_READ_PAUSE: Final = 5.0
 """A domain or listing whose read failed is read again after this."""
+OWED: Final = PollPolicy(interval=FAILED_READ_PAUSE, fast=FAILED_READ_PAUSE, slowest=60.0)
+"""While a complete listing is owed (the last one was partial, or not believed), it is asked for so often."""
 OVERTAKEN: Final = 5
 """So often a read is made that events overtake: who waits for it wants all that a read tells, and not for ever."""
 NOT_RUNNING: Final = "avirt was ended, and did not watch until now"
@@ -120,6 +123,7 @@ class Engine:
         lifecycle: what concludes, if not a new one.
         uniform: the random source of back-off and poll jitter.
         wall: the wall clock.
+        boot: a clock that goes on while the machine is suspended.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Engine:
         lifecycle: HostLifecycle | None = None,
         uniform: Callable[[float, float], float] | None = None,
         wall: Callable[[], float] = time.time,
+        boot: Callable[[], float] = boottime,
     ) -> None:
         self.name = name
         self.uri = uri
@@ -142,6 +147,7 @@ class Engine:
         self._env = env
         self._uniform = uniform or random.Random().uniform
         self._wall = wall
+        self._boot = boot
         self._lifecycle = lifecycle or HostLifecycle(name)
         self._auditor: Auditor | None = None
         if audit is not None:
@@ -339,6 +345,7 @@ class Engine:
                 try:
                     async with anyio.create_task_group() as tg:
                         await tg.start(self._watch, session)
+                        tg.start_soon(self._give_up_after_standstill)
                         await self._list(session)
                         on_synced()
                         self._link_tasks = tg
@@ -366,6 +373,10 @@ class Engine:
     async def _watch(self, session: Session, *, task_status: TaskStatus[None]) -> None:
         await session.watch(self.take, task_status=task_status)
         raise ConnectionLost(f"{self.name} closed the connection", host=self.name)
+
+    async def _give_up_after_standstill(self) -> None:
+        still = await stood_still(self._boot)
+        raise ConnectionLost(f"this process stood still for {still:.0f} s: what happened meanwhile is not known")
 
     # ------------------------------------------------------------ facts in, conclusions out
 
@@ -482,23 +493,24 @@ class Engine:
             finally:
                 if waiting is not None:
                     waiting.finish(failed)
-            failures = 0 if failed is None else failures + 1
+            failures = 0 if failed is None and not self._lifecycle.owes_listing else failures + 1
             if failed is not None:
                 await anyio.sleep(FAILED_READ_PAUSE)
                 self._request_listing()
 
     async def _until_listing(self, poll: PollPolicy | None, failures: int) -> None:
         while self._listing is None:
-            if poll is None:
+            policy = poll or (OWED if self._lifecycle.owes_listing else None)
+            if policy is None:
                 await self._list_kick.wait()
                 continue
             fast = anyio.current_time() < self._fast_until
-            pause = poll.fast if fast else poll.interval
-            pause = min(pause * 2.0 ** min(failures, 16), poll.slowest) * self._uniform(0.8, 1.2)
+            pause = policy.fast if fast else policy.interval
+            pause = min(pause * 2.0 ** min(failures, 16), policy.slowest) * self._uniform(0.8, 1.2)
             self._list_kick = anyio.Event()
             with anyio.move_on_after(pause) as waited:
                 await self._list_kick.wait()
-            if waited.cancelled_caught:
+            if waited.cancelled_caught and (poll is not None or self._lifecycle.owes_listing):
                 return  # it is time to poll; when kicked, look again how fast
 
     async def _list(self, session: Session) -> None:

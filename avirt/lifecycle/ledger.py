@@ -31,20 +31,29 @@ class Timer(Enum):
 
 
 class Ledger:
-    """The books of one host. Every record that is shown got there by a Change."""
+    """The books of one host. Every record that is shown got there by a Change.
+
+    Attributes:
+        synced: a complete listing of this connection was applied.
+        unread, doubted: domains that an empty listing lacks, still to be read, and being read (`doubt.py`).
+        owed: that listing does not count, or not yet.
+    """
 
     __slots__ = (
         "asked",
         "changes",
+        "doubted",
         "effects",
         "entries",
         "host",
         "now",
+        "owed",
         "records",
         "revision",
         "synced",
         "timers",
         "timers_made",
+        "unread",
         "vacant",
     )
 
@@ -60,6 +69,9 @@ class Ledger:
         self.timers: list[tuple[float, int, Timer, Key]] = []
         self.timers_made = 0
         self.vacant: deque[tuple[float, Key]] = deque()
+        self.unread: deque[Key] = deque()
+        self.doubted: set[Key] = set()
+        self.owed = False
         self.now = Now(0.0, 0.0)
 
     def begin(self, now: Now) -> None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from avirt.lifecycle import compare, events, reads, reconcile, verbs
+from avirt.lifecycle import compare, doubt, events, reads, reconcile, verbs
 from avirt.lifecycle.compare import Difference
 from avirt.lifecycle.effect import Now, Relist, Step
 from avirt.lifecycle.ledger import Ledger
@@ -73,6 +73,11 @@ class HostLifecycle:
         return self._facts
 
     @property
+    def owes_listing(self) -> bool:
+        """No complete listing of this connection was applied yet, or the last one is not believed."""
+        return self._connected and (not self._ledger.synced or self._ledger.owed)
+
+    @property
     def revision(self) -> int:
         """How many Changes there were."""
         return self._ledger.revision
@@ -112,6 +117,8 @@ class HostLifecycle:
                     events.event(ledger, entry, seen)
                 else:
                     reads.read(ledger, entry, seen, seen.asked, seen.origin)
+                    if seen.key in ledger.doubted:
+                        self._answered(seen.key)
             else:
                 self._take(item)
                 entries = ledger.entries
@@ -124,9 +131,14 @@ class HostLifecycle:
         elif isinstance(item, ListingSlice):
             self._listing(item)
         elif isinstance(item, Gone):
-            reads.gone(ledger, ledger.entry(item.key), item.key, item.asked, item.origin)
+            origin = item.origin if ledger.synced else self._origin_of_listing
+            reads.gone(ledger, ledger.entry(item.key), item.key, item.asked, origin)
+            if item.key in ledger.doubted:
+                self._answered(item.key)
         elif isinstance(item, ReadFailed):
             reads.fail(ledger, ledger.entry(item.key), item)
+            if item.key in ledger.doubted:
+                self._answered(item.key)
         elif isinstance(item, Accepted):
             verbs.accept(ledger, ledger.entry(item.key), item)
         elif isinstance(item, LinkUp):
@@ -168,23 +180,40 @@ class HostLifecycle:
 
     def _listing(self, part: ListingSlice) -> None:
         ledger = self._ledger
-        origin = part.origin
-        if not ledger.synced:
-            origin = Origin.RESYNC if self._listed_once else Origin.LIST
-        reconcile.apply(ledger, part, origin)
-        if part.last and part.keys is not None and not ledger.synced:
-            ledger.synced = True
-            self._listed_once = True
-            ledger.revision += 1
-            ledger.changes.append(
-                HostResynced(
-                    host=ledger.host,
-                    origin=origin,
-                    observed_at=ledger.now.wall,
-                    revision=ledger.revision,
-                    domains=len(ledger.records),
-                )
+        if part.keys is not None and not part.keys and doubt.begin(ledger, part.asked):
+            return
+        doubt.end(ledger)
+        reconcile.apply(ledger, part, part.origin if ledger.synced else self._origin_of_listing)
+        if part.last and part.keys is not None:
+            self._synced()
+
+    @property
+    def _origin_of_listing(self) -> Origin:
+        """Of the first listing of a connection."""
+        return Origin.RESYNC if self._listed_once else Origin.LIST
+
+    def _answered(self, key: Key) -> None:
+        """A domain was read whose listing is in doubt."""
+        if doubt.answered(self._ledger, key):
+            self._synced()
+
+    def _synced(self) -> None:
+        """A complete listing is applied."""
+        ledger = self._ledger
+        if ledger.synced:
+            return
+        origin = self._origin_of_listing
+        ledger.synced = self._listed_once = True
+        ledger.revision += 1
+        ledger.changes.append(
+            HostResynced(
+                host=ledger.host,
+                origin=origin,
+                observed_at=ledger.now.wall,
+                revision=ledger.revision,
+                domains=len(ledger.records),
             )
+        )
 
     def _link_up(self, item: LinkUp) -> None:
         ledger = self._ledger
@@ -204,6 +233,7 @@ class HostLifecycle:
             )
         else:
             ledger.restart()
+        doubt.end(ledger)
         self._facts = facts
         self._connected = True
         ledger.synced = False
@@ -218,6 +248,7 @@ class HostLifecycle:
         ledger = self._ledger
         self._connected = False
         ledger.synced = False
+        doubt.end(ledger)
         ledger.revision += 1
         ledger.changes.append(
             HostLost(
