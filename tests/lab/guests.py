@@ -28,14 +28,16 @@ def firmware(name: str, *, uuid: UUID | str | None = None, extra: str = "") -> s
     )
 
 
-def linux(name: str, images: Path, *, arguments: str = "", on_crash: str = "preserve") -> str:
+def linux(
+    name: str, images: Path, *, arguments: str = "", on_crash: str = "preserve", on_poweroff: str = "destroy"
+) -> str:
     """A small Linux that answers the power button, with the QEMU agent, a panic device and a balloon."""
     return (
         f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>128</memory><vcpu>1</vcpu>"
         "<os><type arch='x86_64' machine='pc'>hvm</type>"
         f"<kernel>{images / 'vmlinuz'}</kernel><initrd>{images / 'initrd.gz'}</initrd>"
         f"<cmdline>console=ttyS0 quiet {arguments}</cmdline></os>"
-        f"<features><acpi/></features><on_crash>{on_crash}</on_crash>"
+        f"<features><acpi/></features><on_poweroff>{on_poweroff}</on_poweroff><on_crash>{on_crash}</on_crash>"
         f"<devices><emulator>{EMULATOR}</emulator><controller type='usb' model='none'/>"
         "<serial type='null'><target port='0'/></serial><panic model='isa'/>"
         "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
