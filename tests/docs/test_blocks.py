@@ -65,7 +65,16 @@ def test_languages_of_blocks_are_known() -> None:
     assert unknown == []
 
 
+@pytest.fixture
+def imported(block: Block) -> None:
+    """What a block imports is there before there is a loop, as in any program."""
+    tree = ast.parse(block.text)
+    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), block.where, "exec"), {})
+
+
 @pytest.mark.anyio
+@pytest.mark.usefixtures("imported")
 @pytest.mark.parametrize("block", FRAGMENTS, ids=by_place)
 async def test_python_block_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On each loop."""
