@@ -243,12 +243,15 @@ class DriverConformance:
                 tg.cancel_scope.cancel()
 
     async def test_watch_can_be_left_and_entered_again(self, driver: Driver, uri: str) -> None:
-        """A cancelled watch leaves the session usable."""
+        """A cancelled watch leaves the session usable, and as good as it was."""
         async with self._open(driver, uri) as session:
+            polled: list[bool] = []
             for _ in range(2):
                 async with observing(session) as observer:
                     assert isinstance(await observer.probe(key_of(NOBODY)), Gone)
+                    polled.append(session.poll is not None)
             assert (await session.list()).complete
+            assert polled[0] is polled[1]
 
     async def test_asked_orders_events_and_replies(self, driver: Driver, uri: str) -> None:
         """Events count up; a read asked after an event is not older than it."""

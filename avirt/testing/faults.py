@@ -146,10 +146,15 @@ class Hang(Rule, frozen=True, kw_only=True, tag="hang"):
     Attributes:
         domain: its name.
         bulk: calls about all domains hang, too, as they do while the domain's own lock is held.
+        spares_state: its state is still read, which asks no emulator: so it is with a QEMU that was stopped.
+        busy_after: the first call hangs for ever, the others are refused after so many seconds, as busy; libvirt
+            waits 30 s for the job that holds a domain. None: they all hang.
     """
 
     domain: str
     bulk: bool = False
+    spares_state: bool = False
+    busy_after: float | None = None
 
 
 class LoseEvent(Rule, frozen=True, kw_only=True, tag="lose_event"):
@@ -304,9 +309,11 @@ class WireFaults:
         """See `FailCall`."""
         return self.add(FailCall(code=code, text=text, procedure=procedure, domain=domain, times=times))
 
-    def hang(self, domain: str, *, bulk: bool = False) -> Hang:
+    def hang(
+        self, domain: str, *, bulk: bool = False, spares_state: bool = False, busy_after: float | None = None
+    ) -> Hang:
         """See `Hang`."""
-        return self.add(Hang(domain=domain, bulk=bulk))
+        return self.add(Hang(domain=domain, bulk=bulk, spares_state=spares_state, busy_after=busy_after))
 
     def lose_event(self, times: int = 1, *, event: int | None = None, domain: str = "") -> LoseEvent:
         """See `LoseEvent`."""

@@ -69,8 +69,8 @@ def test_languages_of_blocks_are_known() -> None:
 def imported(block: Block) -> None:
     """What a block imports is there before there is a loop, as in any program."""
     tree = ast.parse(block.text)
-    imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    exec(compile(ast.Module(imports, []), block.where, "exec"), {})
+    tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    exec(compile(tree, block.where, "exec"), {})
 
 
 @pytest.mark.anyio

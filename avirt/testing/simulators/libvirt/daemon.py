@@ -17,7 +17,7 @@ from avirt.model.change import DomainEvent
 from avirt.model.state import DomainState
 from avirt.testing.faults import Cut, Rule, Storm, WireFaults
 from avirt.testing.simulators.libvirt.events import Told, told_of
-from avirt.testing.simulators.libvirt.peer import Peer
+from avirt.testing.simulators.libvirt.peer import HungCall, Peer
 from avirt.testing.simulators.libvirt.profile import Profile
 from avirt.testing.simulators.libvirt.workers import Workers
 
@@ -69,7 +69,7 @@ class Daemon:
         self.peers: list[Peer] = []
         self.complaints: list[str] = []
         self.workers = Workers()
-        self.hung: list[Callable[[], None]] = []
+        self.hung: list[HungCall] = []
         self.calls = 0
         self.told = 0
         self.hung_up = 0
@@ -144,10 +144,6 @@ class Daemon:
         self._callbacks += 1
         return self._callbacks - 1
 
-    def hang(self, again: Callable[[], None]) -> None:
-        """A call hangs until the rules change."""
-        self.hung.append(again)
-
     def end_clients(self) -> None:
         """The daemon ends: so does every connection, and what was under way."""
         for peer in tuple(self.peers):
@@ -171,8 +167,8 @@ class Daemon:
 
     def _fault_cleared(self) -> None:
         hung, self.hung = self.hung, []
-        for again in hung:
-            again()
+        for call in hung:
+            call.again()
         self._streams_look_again()
 
     def _streams_look_again(self) -> None:

@@ -16,6 +16,7 @@ __all__ = [
     "NO_DOMAIN",
     "NO_SUPPORT",
     "OPERATION_DENIED",
+    "OPERATION_TIMEOUT",
     "RPC",
     "XML_ERROR",
     "as_remote",
@@ -32,6 +33,7 @@ OPERATION_DENIED: Final = 29
 NO_DOMAIN: Final = 42
 RPC: Final = 39
 AUTH_FAILED: Final = 45
+OPERATION_TIMEOUT: Final = 68
 ACCESS_DENIED: Final = 88
 
 FROM_RPC: Final = 7

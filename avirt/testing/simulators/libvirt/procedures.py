@@ -12,7 +12,7 @@ from avirt.testing.simulators.libvirt.opening import BEFORE_AUTH, BEFORE_OPEN, O
 from avirt.testing.simulators.libvirt.reading import READING
 from avirt.testing.simulators.libvirt.verbs import VERBS
 
-__all__ = ["BEFORE_AUTH", "BEFORE_OPEN", "BULK", "HANDLERS"]
+__all__ = ["BEFORE_AUTH", "BEFORE_OPEN", "BULK", "HANDLERS", "STATE"]
 
 HANDLERS: Final[Mapping[Procedure[Any], Handler]] = {**OPENING, **READING, **VERBS}
 
@@ -27,3 +27,16 @@ BULK: Final = frozenset(
     }
 )
 """Calls that look at every domain."""
+
+STATE: Final = frozenset(
+    {
+        Proc.DOMAIN_GET_STATE,
+        Proc.DOMAIN_IS_ACTIVE,
+        Proc.DOMAIN_IS_PERSISTENT,
+        Proc.DOMAIN_GET_AUTOSTART,
+        Proc.DOMAIN_LOOKUP_BY_ID,
+        Proc.DOMAIN_LOOKUP_BY_NAME,
+        Proc.DOMAIN_LOOKUP_BY_UUID,
+    }
+)
+"""Reads of what the daemon itself remembers of a domain."""

@@ -13,10 +13,10 @@ from avirt.drivers.libvirt import codec
 from avirt.drivers.libvirt.flags import Xml
 from avirt.drivers.libvirt.generated.procedures import Feature, Proc, QemuProc
 from avirt.drivers.libvirt.generated.types import RemoteDomain, RemoteDomainGetStateRet
-from avirt.drivers.libvirt.keepalive import PING_MESSAGE
+from avirt.drivers.libvirt.keepalive import PING_MESSAGE, PONG_MESSAGE
 from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageType
 from avirt.drivers.libvirt.rpc import Arrival, Settings
-from avirt.errors import AccessDenied, NativeError, NotFound, OperationTimeout, Unsupported
+from avirt.errors import AccessDenied, Busy, NativeError, NotFound, OperationTimeout, Unsupported
 from avirt.testing import Auth, LibvirtSim
 from tests.avirt.testing.simulators.libvirt.client import is_refused, opened, raw, until
 
@@ -182,6 +182,22 @@ async def test_hang_of_bulk_calls_is_for_who_asks_for_it(sim: LibvirtSim) -> Non
         sim.faults.clear()
 
 
+async def test_hung_domain_is_busy_for_all_calls_but_the_first(sim: LibvirtSim) -> None:
+    """As behind a QEMU that was stopped: the job is held, the state is read nevertheless."""
+    async with opened(sim) as rpc:
+        sim.faults.hang("vm0", spares_state=True, busy_after=0.01)
+        first = rpc.submit(Proc.DOMAIN_RESET, dom(sim), 0)
+        await rpc.call(Proc.CONNECT_GET_TYPE)
+        with pytest.raises(Busy):
+            await rpc.call(Proc.DOMAIN_GET_INFO, dom(sim))
+        assert isinstance(await rpc.call(Proc.DOMAIN_GET_STATE, dom(sim), 0), RemoteDomainGetStateRet)
+        second = rpc.submit(Proc.DOMAIN_RESET, dom(sim), 0)
+        await rpc.call(Proc.CONNECT_GET_TYPE)
+        sim.faults.clear()
+        await first.wait()
+        await second.wait()
+
+
 # ---------------------------------------------------------------- keepalive
 
 
@@ -200,6 +216,31 @@ async def test_client_that_asked_is_pinged_and_dropped_when_it_is_silent(autojum
                     break
                 pings += len(client.core.receive_data(data))
         assert (pings, round(anyio.current_time() - began)) == (5, 30)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("anyio_backend", [("trio", {})], ids=["trio"])
+async def test_client_at_the_limit_is_dropped_for_it_reads_no_pong(autojump_clock: object) -> None:
+    """As libvirt 9.0.0 does: five calls that hang cost the connection, after 30 s."""
+    async with LibvirtSim(domains=1, memory=True) as sim, raw(sim) as client:
+        await client.call(Proc.CONNECT_SUPPORTS_FEATURE, Feature.PROGRAM_KEEPALIVE)
+        await client.call(Proc.CONNECT_OPEN, "qemu:///system", 0)
+        sim.faults.hang("vm0")
+        for _ in range(5):
+            client.send(Proc.DOMAIN_RESET, dom(sim), 0)
+        began = anyio.current_time()
+        with anyio.fail_after(100):
+            while True:
+                await anyio.wait_readable(client.sock)
+                try:
+                    data = client.sock.recv(65536)
+                except ConnectionResetError:
+                    break
+                for _ in client.core.receive_data(data):
+                    client.send_message(PONG_MESSAGE)
+                if not data:
+                    break
+        assert 30 <= anyio.current_time() - began <= 35
 
 
 @pytest.mark.trio
