@@ -8,6 +8,7 @@ from random import Random
 
 import anyio
 import pytest
+from trio.testing import MockClock
 
 from avirt.audit import GRACE, AuditStatistics
 from avirt.drivers.base import PollPolicy
@@ -20,6 +21,7 @@ from avirt.model.change import Change, Gap, HostResynced, Origin, StateChanged, 
 from avirt.model.observation import Listing, Scope, Signal
 from avirt.model.record import Key
 from avirt.model.state import DomainState
+from avirt.testing import LibvirtSim
 from avirt.testing.validate import validate
 from tests.avirt.test_engine import RUNNING, SHUTOFF, A, Script
 from tests.avirt.worlds import QUICK, make_world
@@ -149,6 +151,26 @@ async def test_audit_finds_each_event_that_is_lost_in_a_busy_life(autojump_clock
         await anyio.sleep(EVERY * 2)
         assert host.audit.mismatches == lost > 0
         assert {record.state for record in host.view.values()} == {DomainState.RUNNING}
+
+
+@pytest.mark.trio
+async def test_audit_finds_what_a_libvirt_daemon_did_not_tell(mock_clock: MockClock) -> None:
+    """The same over libvirt's own protocol."""
+    mock_clock.rate = 1.0
+    async with (
+        LibvirtSim(domains=5, memory=True) as sim,
+        connect(sim.uri, driver=sim.driver, audit=EVERY) as host,
+    ):
+        mock_clock.autojump_threshold = 0.001
+        await anyio.sleep(EVERY * 10)
+        assert host.audit.runs >= 5
+        assert host.audit.mismatches == 0
+        sim.faults.lose_event(event=0)
+        sim.domain("vm3").suspend()
+        await anyio.sleep(EVERY * 1.2 + GRACE + 1)
+        assert sim.faults.struck["lose_event"] == 1
+        assert host.audit.mismatches == 1
+        assert sim.truth() == host.view
 
 
 @pytest.mark.trio
