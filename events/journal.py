@@ -177,11 +177,15 @@ class Journal:
         from avirt.events.replay import Replay
 
         if durable and self.lost:
-            raise ResourceError(
-                f"the journal {self.path} is lost: {self.lost}",
-                hint="watch without durable, or restart once it can be written",
-            )
+            raise self.error()
         return Replay(self, cursor, snapshot, durable=durable)
+
+    def error(self) -> ResourceError:
+        """What a reader gets that wants only what is on disk, once nothing is written any more."""
+        return ResourceError(
+            f"the journal {self.path} is lost: {self.lost}",
+            hint="watch without durable, from the same token; restart once it can be written",
+        )
 
     # ------------------------------------------------------------ what the thread tells
 

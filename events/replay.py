@@ -32,7 +32,7 @@ class Replay(Subscription):
 
     `read_nowait` gives nothing that has to be read from the disk: it is there for iterating. A durable reader that
     falls behind what the journal keeps gets a Gap (or SlowSubscriber, if it chose that): merged changes would be of
-    records that are on no disk yet. Once the journal is lost, which is said in the stream, it is as any other.
+    records that are on no disk yet. Once the journal is lost it gets what is on disk, and then ResourceError.
     """
 
     __slots__ = ("_durable", "_given", "_journal", "_match", "_page", "_page_end", "_reader", "_released")
@@ -94,12 +94,15 @@ class Replay(Subscription):
         items = self._from_page(max)
         if items or not self._is_on_ring():
             return items
-        if not self._durable or self._journal.lost:
+        if not self._durable:
             self._release()
             return []
         self.snapshot, self.hosts = (), NO_HOSTS
         room = self._journal.written - self._reader.seq
-        return self._reader.read(max, scan=min(SCAN, room)) if room > 0 else []
+        if room > 0:
+            return self._reader.read(max, scan=min(SCAN, room))
+        self._check()
+        return []
 
     async def _to_come(self, max: int) -> list[Change | Gap]:
         """Wait for the disk, or read it."""
@@ -131,6 +134,7 @@ class Replay(Subscription):
         if self._closed:
             return []
         if page is None or (self._journal.lost and not page.changes):
+            self._check()
             self._release()
         elif page.pruned and not self._durable:
             self._release()  # to be told by its policy
@@ -149,6 +153,12 @@ class Replay(Subscription):
         else:
             await self._wait()  # the disk is behind the ring
         return []
+
+    def _check(self) -> None:
+        """The end of a durable reader whose journal is lost: it has all that is on disk, and is given nothing else."""
+        if self._durable and self._journal.lost:
+            self.close()
+            raise self._journal.error()
 
     def _release(self) -> None:
         """From here on as any other."""

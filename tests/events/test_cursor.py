@@ -546,3 +546,12 @@ def test_cursor_that_coalesces_at_once_counts_exactly_what_the_ring_holds(
     for item in items:
         apply(had, item)
     assert had == world.records
+
+
+def test_cursor_that_was_given_changes_another_way_goes_on_after_them() -> None:
+    store = store_of(10, *World().flips(10))
+    cursor = store.cursor(since=Token(store.epoch, 0))
+    cursor.moved(4, 3, 77.0)
+    assert cursor.missed(6, 2) == Gap(lost=2, since=77.0, seq=6)
+    assert [item.seq for item in cursor.read(2)] == [7, 8]
+    assert cursor.statistics == Statistics(given=6, lost=2)

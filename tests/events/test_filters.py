@@ -17,11 +17,13 @@ from avirt.model.change import (
     DomainEvent,
     HostChange,
     HostLost,
+    JournalLost,
     Rebooted,
     RecordChange,
     Removed,
     Renamed,
     StateChanged,
+    StoreChange,
     Updated,
 )
 from avirt.model.native_event import BalloonChange
@@ -167,3 +169,14 @@ def test_filter_of_kinds_that_can_not_be_merged_says_so(kind: type[Change]) -> N
 def test_filter_without_kinds_wants_all_that_can_not_be_merged() -> None:
     assert EVERYTHING.wants_others
     assert not EVERYTHING.wants_steps
+
+
+def test_filter_by_host_passes_what_is_of_all_hosts_together() -> None:
+    lost = JournalLost(host="", why="w")
+    for wanted in (
+        Filter(hosts=frozenset({"h1"})),
+        Filter(domains=frozenset({DomainKey("h1", key(1))})),
+        Filter(hosts=frozenset({"h1"}), kinds=frozenset({StoreChange})),
+    ):
+        assert passing(wanted, [lost]) == [lost]
+    assert passing(Filter(kinds=frozenset({HostChange})), [lost]) == []

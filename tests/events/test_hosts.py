@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from avirt.events.hosts import KnownHost
-from avirt.model.change import Added, Change, DuplicateHost, HostLost, RecordChange, Removed
+from avirt.events.hosts import HostMemory, KnownHost
+from avirt.events.policies import merge
+from avirt.model.change import Added, Change, DuplicateHost, HostLost, RecordChange, Removed, StateChanged
 from avirt.model.record import Certainty, HostState, HostStatus
 
 from .world import FACTS, OTHER_FACTS, World, key, running
@@ -145,3 +146,27 @@ def test_host_lists_what_came_later() -> None:
     assert [[latest.seq for latest in later] for later in host.later(0)] == [[2], [3], [4]]
     assert [[latest.seq for latest in later] for later in host.later(2)] == [[3], [4]]
     assert host.later(4) == []
+
+
+def test_host_recalled_is_stale_until_it_is_listed_again() -> None:
+    host = KnownHost(HostStatus(name="h0"), cleared=50)
+    old, new = running("h0", 1), running("h0", 2)
+    host.recall(HostMemory(revision=7, lost_at=3.0, lost_why="gone", records={old.key: (20, old), new.key: (40, new)}))
+    assert host.current().revision == 7
+    assert [latest.seq for latest in host.domains.values()] == [20, 40]
+    shown = host.shown(host.records[old.key])
+    assert (shown.certainty, shown.stale_since, shown.stale_why) == (Certainty.STALE, 3.0, "gone")
+    world = World()
+    take(host, world.host("h0", "connected"), 51)
+    take(host, world.host("h0", "resynced"), 52)
+    assert host.shown(old) is old
+
+
+def test_host_recalled_is_merged_as_known_for_long() -> None:
+    host = KnownHost(HostStatus(name="h0"), cleared=50)
+    host.recall(HostMemory(records={key(1): (20, running("h0", 1))}))
+    [[latest]] = host.later(10)
+    change = merge(latest, since=10, seen=10)
+    assert isinstance(change, StateChanged)
+    assert change.seq == 20
+    assert host.later(20) == []

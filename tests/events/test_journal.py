@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 from avirt.errors import InvalidArgument, ResourceError, RevisionTooOld, SlowSubscriber
 from avirt.events import Filter, Slow, Store, Subscription, apply
 from avirt.events.journal import Journal, Retention, open_store
+from avirt.events.journal_writer import Lost
 from avirt.events.policies import TooOld
 from avirt.events.runs import BLOCK
 from avirt.model.change import Change, Gap, HostChange, JournalLost, RecordChange
@@ -179,6 +180,7 @@ async def test_journal_numbers_after_a_crash_are_new(path: Path) -> None:
             assert subscription.token == f"{store.epoch}:{BLOCK + 14}"
 
 
+@pytest.mark.slow
 async def test_journal_of_a_reader_that_is_behind_what_is_kept_follows_its_policy(path: Path) -> None:
     world = World()
     keep = Retention(rows=100, bytes=None, age=None)
@@ -282,6 +284,7 @@ async def test_journal_durable_reader_drops_its_snapshot_once_reading_began(path
         assert (list(subscription.snapshot), dict(subscription.hosts)) == ([], {})
 
 
+@pytest.mark.slow
 async def test_journal_durable_reader_that_is_slow_loses_nothing(path: Path) -> None:
     """It falls behind the ring, not behind the disk."""
     world = World()
@@ -295,6 +298,7 @@ async def test_journal_durable_reader_that_is_slow_loses_nothing(path: Path) -> 
         assert seqs(await take(subscription, 5)) == [*range(2001, 2006)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [Slow.COALESCE, Slow.DISCONNECT])
 async def test_journal_durable_reader_behind_what_is_kept_is_told(path: Path, slow: Slow) -> None:
     world = World()
@@ -431,23 +435,41 @@ async def test_journal_lost_on_the_way_is_said_and_the_stream_goes_on(tmp_path: 
         before = durable.token
         await anyio.Path(folder).rename(tmp_path / "elsewhere")
         publish(store, world, 10)
-        items = await take(durable, 11)
-        lost = items[-1]
+        with pytest.raises(ResourceError, match="the file is gone"):
+            await take(durable, 1)
+        publish(store, world, 5)
+        assert await rest(durable) == []
+        lost = quick.read_nowait()[20]
         assert isinstance(lost, JournalLost)
         assert (lost.why, lost.epoch) == ("the file is gone: No such file or directory", store.epoch)
         assert store.epoch != old
-        publish(store, world, 5)
-        assert seqs(items + await take(durable, 5)) == [*range(11, 27)]
-        assert (before, durable.token) == (f"{old}:10", f"{store.epoch}:26")
+        assert (before, durable.token, quick.token) == (f"{old}:10", f"{old}:10", f"{store.epoch}:26")
         # both epochs resume here, each for its own numbers
-        for token, count in ((before, 16), (durable.token, 0)):
+        for token, count in ((before, 16), (quick.token, 0)):
             with store.subscribe(since=token) as resumed:
                 assert len(resumed.read_nowait()) == count
         for token in (f"{old}:26", f"{store.epoch}:10"):
             with pytest.raises(RevisionTooOld) as caught:
                 store.subscribe(since=token)
             assert caught.value.reason == "epoch"
-        assert len(quick.read_nowait()) == 26
+
+
+@pytest.mark.parametrize("how", ["await", "nowait", "behind the ring"])
+async def test_journal_durable_reader_is_given_nothing_that_is_on_no_disk(path: Path, how: str) -> None:
+    """Also not when the journal is lost: what comes before JournalLost was not written."""
+    world = World()
+    async with open_store(path, capacity=50) as store:
+        durable = store.subscribe(durable=True)
+        assert store.journal is not None
+        publish(store, world, 20)
+        await on_disk(store)
+        publish(store, world, 200 if how == "behind the ring" else 20)
+        store.journal._give_up(Lost("for a test"))
+        if how == "nowait":
+            assert seqs(durable.read_nowait()) == [*range(1, 21)]
+        with pytest.raises(ResourceError, match="for a test"):
+            durable.read_nowait() if how == "nowait" else await take(durable, 300)
+        assert durable.lag >= store.head - 20
 
 
 async def test_journal_lost_passes_every_filter_of_hosts_and_none_of_kinds(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ async def take(reader: JournalReader, count: int) -> list[int]:
     return numbers
 
 
+@pytest.mark.slow
 async def test_reader_begins_with_what_is_known_and_follows_a_live_journal(path: Path) -> None:
     world = World()
     async with open_store(path) as store:
@@ -80,6 +81,7 @@ async def test_reader_resumes_by_a_token_and_gives_one(path: Path) -> None:
             assert resumed.lag >= 0
 
 
+@pytest.mark.slow
 async def test_reader_passes_over_what_a_crash_left_unused(path: Path) -> None:
     world = World()
     heads: list[int] = []
@@ -106,6 +108,7 @@ async def test_reader_gives_only_what_passes_its_filter(path: Path) -> None:
             assert not reader.snapshot
 
 
+@pytest.mark.slow
 async def test_reader_that_falls_behind_what_is_kept_is_told(path: Path) -> None:
     world = World()
     async with open_store(path, retention=Retention(rows=100, bytes=None, age=None)) as store:
@@ -185,6 +188,7 @@ async def test_reader_notices_that_its_journal_was_set_aside(path: Path) -> None
                 await anext(reader)
 
 
+@pytest.mark.slow
 async def test_reader_disturbs_no_writer(path: Path) -> None:
     """While it stands still in the middle, the log of what is written does not grow for ever."""
     world = World()

@@ -190,6 +190,7 @@ def test_writer_keeps_names_that_are_no_utf8(path: Path) -> None:
 # ---------------------------------------------------------------- retention
 
 
+@pytest.mark.slow
 def test_writer_keeps_so_many_rows(path: Path) -> None:
     world = World()
     with writing(path, retention=Retention(rows=100, bytes=None, age=None)) as thread:
@@ -212,6 +213,7 @@ def test_writer_keeps_rows_of_several_runs(path: Path) -> None:
     assert sql(path, "SELECT count(*) FROM changes") == [(100,)]
 
 
+@pytest.mark.slow
 def test_writer_keeps_so_many_bytes(path: Path) -> None:
     world = World()
     limit = 200_000

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from msgspec.structs import replace
 
 from avirt.errors import InvalidArgument, RevisionTooOld
 from avirt.events import Filter, Slow, Store, Token, TooOld, apply
+from avirt.events.cursor import Cursor
+from avirt.events.hosts import HostMemory
+from avirt.events.journal import Journal
+from avirt.events.runs import Run, Runs
+from avirt.events.store import Snapshot
+from avirt.events.subscription import Subscription
 from avirt.model.change import (
     Added,
     Change,
@@ -14,6 +22,7 @@ from avirt.model.change import (
     Gap,
     HostConnected,
     HostLost,
+    JournalLost,
     Removed,
     StateChanged,
 )
@@ -410,3 +419,124 @@ def test_store_lets_a_single_list_be_longer_than_the_ring() -> None:
     store = Store(capacity=2, epoch="e")
     store.publish([change for number in range(1, 6) if (change := world.add("h0", number))])
     assert len(store.walk(0)) == 5
+
+
+# ---------------------------------------------------------------- a journal
+
+
+class Notes:
+    """What a store asks of its journal."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.heads: list[int] = []
+        self.forgotten: list[str] = []
+        self.asked: list[tuple[int, bool, bool]] = []
+
+    def collect(self) -> None:
+        self.heads.append(self.store.head)
+
+    def forget(self, host: str) -> None:
+        self.forgotten.append(host)
+
+    def subscription(self, cursor: Cursor, snapshot: Snapshot | None, *, durable: bool) -> Subscription:
+        self.asked.append((cursor.seq, snapshot is None, durable))
+        return Subscription(self.store, cursor, snapshot)
+
+
+def noted(store: Store, runs: Runs | None = None) -> Notes:
+    notes = Notes(store)
+    store.attach(cast("Journal", notes), runs or Runs([Run(0, store.head)]))
+    return notes
+
+
+def test_store_tells_its_journal_after_each_publish_and_then_its_readers() -> None:
+    store = Store()
+    notes = noted(store)
+    world = World()
+    store.publish([*world.flips(3)])
+    store.publish([*world.flips(2)])
+    assert notes.heads == [3, 5]
+    store.forget("h0")
+    assert notes.forgotten == ["h0"]
+
+
+def test_store_goes_on_from_a_number_with_what_was_known() -> None:
+    record = running("h0", 1)
+    memory = HostMemory(facts=FACTS, revision=5, records={record.key: (90, record)})
+    store = Store(epoch="e", head=100, memory={"h0": memory, "h1": HostMemory()})
+    assert (store.head, store.oldest, dict(store.hosts)) == (100, 101, {})
+    store.set_status(HostStatus(name="h0"))
+    assert [each.certainty for each in store.view()] == [Certainty.STALE]
+    assert store.hosts["h0"].revision == 5
+    assert store.recall("h0") is memory
+    assert store.recall("h0") is None
+    store.forget("h1")
+    assert store.recall("h1") is None
+    world = World()
+    store.publish([world.host("h0", "connected")])
+    assert store.head == 101
+
+
+def test_store_asks_its_journal_for_what_the_ring_has_lost_and_for_what_is_durable() -> None:
+    world = World()
+    store = Store(capacity=10, epoch="e")
+    notes = noted(store)
+    store.publish([*world.flips(30)])
+    store.subscribe()
+    store.subscribe(since="e:25")
+    assert notes.asked == []
+    store.subscribe(since="e:5")
+    store.subscribe(since="e:25", durable=True)
+    store.subscribe(durable=True)
+    assert notes.asked == [(5, True, False), (25, True, True), (30, False, True)]
+    with pytest.raises(RevisionTooOld) as caught:
+        store.subscribe(since="e:5", settle=1.0)
+    assert caught.value.reason == "pruned"
+
+
+def test_store_refuses_by_what_its_journal_has() -> None:
+    store = Store(capacity=10, epoch="e", head=100)
+    notes = noted(store, Runs([Run(0, 30), Run(100, 100)], pruned=10))
+    for token, reason in (("e:9", "pruned"), ("e:31", "ahead"), ("e:101", "ahead"), ("f:20", "epoch")):
+        with pytest.raises(RevisionTooOld) as caught:
+            store.subscribe(since=token)
+        assert (caught.value.reason, caught.value.oldest, caught.value.head) == (reason, 11, 100)
+    store.subscribe(since="e:30")  # what comes next is the ring's
+    assert notes.asked == []
+    store.subscribe(since="e:29")
+    assert notes.asked == [(29, True, False)]
+
+
+def test_store_without_its_journal_has_a_new_epoch() -> None:
+    world = World()
+    store = Store(capacity=10, epoch="e")
+    noted(store)
+    store.publish([*world.flips(20)])
+    store.detach("f")
+    store.publish([JournalLost(host="", why="w", epoch="f"), *world.flips(2)])
+    assert [str(store.token(seq)) for seq in (1, 20, 21)] == ["e:1", "e:20", "f:21"]
+    for token, count in (("e:20", 3), ("f:21", 2)):
+        with store.subscribe(since=token) as subscription:
+            assert len(subscription.read_nowait()) == count
+    for token, reason in (("f:20", "epoch"), ("e:21", "epoch"), ("e:5", "pruned")):
+        with pytest.raises(RevisionTooOld) as caught:
+            store.subscribe(since=token)
+        assert caught.value.reason == reason
+
+
+def test_store_change_is_of_no_host_and_never_merged_away() -> None:
+    world = World()
+    store = made(10, *world.flips(2))
+    behind = store.subscribe()
+    store.publish([JournalLost(host="", why="w")])
+    assert list(store.hosts) == ["h0"]
+    store.publish([*world.flips(20)])
+    assert isinstance(behind.read_nowait()[0], Gap)
+
+
+def test_store_has_to_have_a_journal_for_what_is_durable() -> None:
+    with pytest.raises(InvalidArgument, match="no journal"):
+        Store().subscribe(durable=True)
+    with pytest.raises(InvalidArgument, match="settle"):
+        Store().subscribe(durable=True, settle=1.0)

@@ -68,3 +68,17 @@ def test_window_shows_the_last_changes_by_number(capacity: int, count: int, firs
         assert [item.seq for item in window.slice(first, length)] == [
             number for number in kept if first <= number < first + length
         ]
+
+
+@given(capacity=st.integers(1, 9), head=st.integers(0, 10**6), count=st.integers(0, 30))
+def test_window_that_begins_at_another_number_is_the_same_window(capacity: int, head: int, count: int) -> None:
+    window, other = Window(capacity, head=head), Window(capacity)
+    assert (window.head, window.oldest, len(window)) == (head, head + 1, 0)
+    for number in range(1, count + 1):
+        gone = window.append(change(number))
+        assert gone == other.append(change(number))
+    assert (window.head - head, window.oldest - head) == (other.head, other.oldest)
+    assert window.slice(window.oldest, 100) == other.slice(other.oldest, 100)
+    assert window.slice(window.head + 1, 100) == []
+    for number in range(other.oldest, other.head + 1):
+        assert window[head + number] == other[number]

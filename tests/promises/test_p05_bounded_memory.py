@@ -1,4 +1,7 @@
-"""Promise 5: a subscription is a cursor on one ring; who falls behind gets what it chose."""
+"""Promise 5: a subscription is a cursor on one ring; who falls behind gets what it chose, and it is counted.
+
+That memory stays as it is, however long they are stuck, is shown by tests/events/test_soak.py.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,9 @@ async def test_stuck_subscribers_get_what_they_chose() -> None:
         assert first.lost >= 90
         with pytest.raises(SlowSubscriber):
             disconnect.read_nowait()
+        counts = [each.statistics for each in (coalesce, gap, disconnect)]
+        assert [(each.given, each.coalesced > 0, each.lost) for each in counts] == [
+            (1, True, 0),
+            (11, False, first.lost),
+            (0, False, first.lost),
+        ]

@@ -105,6 +105,7 @@ def test_wait_ends_when_the_domain_gets_there(run: Run) -> None:
     assert "is shut off" in ran.out
 
 
+@pytest.mark.slow
 def test_watch_with_a_journal_goes_on_where_it_ended(run: Run, tmp_path: Path) -> None:
     journal = str(tmp_path / "j.db")
     demo = ("-c", "sim://demo?rate=200", "-o", "json", "watch", "--journal", journal, "--timeout")
@@ -119,6 +120,7 @@ def test_watch_with_a_journal_goes_on_where_it_ended(run: Run, tmp_path: Path) -
     assert "snapshot" not in kinds
 
 
+@pytest.mark.slow
 def test_watch_of_several_hosts_shares_a_journal(run: Run, tmp_path: Path) -> None:
     journal = str(tmp_path / "j.db")
     hosts = ("-c", "a=sim://quiet", "-c", "b=sim://quiet", "-o", "json", "watch", "--journal", journal)
