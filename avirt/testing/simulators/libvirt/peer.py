@@ -93,6 +93,7 @@ class Peer:
         self._held: list[tuple[Message, bytes]] = []
         self._autodestroy: list[tuple[Key, int]] = []
         self._has_overdone = False
+        self._is_working = False
 
     def __repr__(self) -> str:
         return f"<Peer {self.number} unanswered={self.unanswered} backlog={len(self._backlog)}>"
@@ -130,9 +131,15 @@ class Peer:
         return True
 
     def _work_off(self) -> None:
-        """Look at messages up to the limit of requests."""
-        while self._backlog and self.unanswered < self.daemon.max_requests and not self.is_closed:
-            self._look_at(self._backlog.popleft())
+        """Look at messages up to the limit of requests. What is answered meanwhile makes room for the next."""
+        if self._is_working:
+            return
+        self._is_working = True
+        try:
+            while self._backlog and self.unanswered < self.daemon.max_requests and not self.is_closed:
+                self._look_at(self._backlog.popleft())
+        finally:
+            self._is_working = False
         self.stream.pause(self.unanswered >= self.daemon.max_requests)
 
     def _look_at(self, message: Message) -> None:

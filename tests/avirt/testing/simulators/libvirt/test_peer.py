@@ -129,6 +129,15 @@ async def test_at_the_limit_nothing_more_is_read_not_even_a_ping(sim: LibvirtSim
     assert sim.complaints == ["connection 0: 6 calls at once, above the limit of 5"]
 
 
+async def test_a_great_many_calls_written_at_once_are_all_answered(sim: LibvirtSim) -> None:
+    """More than the limit is legal, it only waits (libvirt-wire.md §3)."""
+    async with raw(sim) as client:
+        await client.call(Proc.CONNECT_OPEN, "qemu:///system", 0)
+        serials = [client.send(Proc.CONNECT_GET_TYPE) for _ in range(200)]
+        got = [await client.receive() for _ in serials]
+        assert [message.serial for message in got if message] == serials
+
+
 async def test_below_the_limit_a_ping_is_answered_while_calls_hang(sim: LibvirtSim) -> None:
     async with raw(sim) as client:
         await client.call(Proc.CONNECT_OPEN, "qemu:///system", 0)
