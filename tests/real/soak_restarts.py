@@ -39,6 +39,8 @@ __all__ = ["Plan", "Soak", "main"]
 
 GUESTS: Final = 12
 """At once. Each running one takes 16 MiB and a quarter of a second to start."""
+AUDIT: Final = 1.5
+"""Seconds between two audits: short, so that many fall into the midst of changes."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Soak:
         self.guests: list[Guest] = []
         self.done = Counter[str]()
         self.restarts = 0
+        self.audits = 0
 
     async def run(self) -> None:
         """The whole of it.
@@ -99,7 +102,7 @@ class Soak:
         """
         began = time.monotonic()
         bursts = self.plan.restarts + 1
-        async with avirt.connect(self.site.uri) as host, record(host.watch()) as seen:
+        async with avirt.connect(self.site.uri, audit=AUDIT) as host, record(host.watch()) as seen:
             for burst in range(bursts):
                 due = self.plan.changes * (burst + 1) // bursts
                 pause = self.plan.seconds / max(1, self.plan.changes)
@@ -114,6 +117,8 @@ class Soak:
                     await self.interrupt(seen)
             truth = await self.site.agree()
             assert rows_of(host.view) == truth
+            self.audits = host.audit.runs
+            assert host.audit.mismatches == 0, "an event was lost"
         self.judge(seen, truth)
 
     # ------------------------------------------------------------ what is done
@@ -269,7 +274,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{plan}, {options.loop}", flush=True)
     with Daemon() as daemon:
         run = anyio.run(partial(soak, plan, Site(daemon, "qemu")), backend=backend, backend_options=loop_options)
-    print(f"{run.done.total()} changes {dict(run.done)}, {run.restarts} restarts: nothing lost, nothing invented")
+    done = f"{run.done.total()} changes {dict(run.done)}, {run.restarts} restarts, {run.audits} audits"
+    print(f"{done}: nothing lost, nothing invented")
     return 0
 
 

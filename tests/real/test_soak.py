@@ -16,3 +16,4 @@ async def test_watch_through_restarts_loses_and_invents_nothing(qemu: Site, seed
     run = await soak(Plan(seconds=15, restarts=4, changes=80, seed=seed), qemu)
     assert run.restarts == 4
     assert run.done.total() >= 80
+    assert run.audits > 0
