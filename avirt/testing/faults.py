@@ -11,9 +11,9 @@ Nothing here does anything: streams (`stream.py`) and simulators (`simulators/`)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -223,10 +223,11 @@ R = TypeVar("R", bound=Rule)
 class _Active:
     """A rule in force, and how far it is."""
 
-    __slots__ = ("left", "passed", "rule", "skip")
+    __slots__ = ("kind", "left", "passed", "rule", "skip")
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self.kind = type(rule)
         self.skip = rule.skip
         self.left = rule.times
         self.passed: Counter[int] = Counter()
@@ -347,27 +348,28 @@ class WireFaults:
 
     def find(self, kind: type[R], number: int, is_events: bool, fits: Callable[[R], bool] | None = None) -> R | None:
         """The first rule of a kind for a connection, without striking."""
-        if kind not in self._kinds:
-            return None
-        for active in self._active:
-            rule = active.rule
-            if isinstance(rule, kind) and _is_there(rule, number, is_events) and (fits is None or fits(rule)):
-                return rule
-        return None
+        return next((rule for _, rule in self._fitting(kind, number, is_events, fits)), None)
 
     def strike(self, kind: type[R], number: int, is_events: bool, fits: Callable[[R], bool] | None = None) -> R | None:
         """An occasion for this kind of fault: the rule that strikes, or None. What is used up ends."""
-        if kind not in self._kinds:
-            return None
-        for active in self._active:
-            rule = active.rule
-            if isinstance(rule, kind) and _is_there(rule, number, is_events) and (fits is None or fits(rule)):
-                if active.skip:
-                    active.skip -= 1
-                    continue
-                self._strike(active)
-                return rule
+        for active, rule in self._fitting(kind, number, is_events, fits):
+            if active.skip:
+                active.skip -= 1
+                continue
+            self._strike(active)
+            return rule
         return None
+
+    def _fitting(
+        self, kind: type[R], number: int, is_events: bool, fits: Callable[[R], bool] | None
+    ) -> Iterator[tuple[_Active, R]]:
+        if kind not in self._kinds:
+            return
+        for active in self._active:
+            if active.kind is kind:
+                rule = cast("R", active.rule)
+                if _is_there(rule, number, is_events) and (fits is None or fits(rule)):
+                    yield active, rule
 
     def count(self, rule: Rule) -> None:
         """It struck, and goes on."""

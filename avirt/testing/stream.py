@@ -13,7 +13,6 @@ from socket import socket
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 from anyio import ClosedResourceError
 from anyio.abc import TaskGroup
 

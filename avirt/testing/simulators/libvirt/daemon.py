@@ -60,7 +60,7 @@ class Daemon:
         keepalive: tuple[float, int],
         wake: Callable[[], None],
     ) -> None:
-        self.world = world
+        self.world: World = world
         self.profile: Profile = profile
         self.faults = faults
         self.auth = auth

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from avirt.drivers.libvirt.generated.procedures import AuthType, Feature, Proc
@@ -14,6 +14,7 @@ from avirt.testing.simulators.libvirt.errors import AUTH_FAILED, INTERNAL_ERROR,
 from avirt.testing.simulators.libvirt.events import KINDS
 
 if TYPE_CHECKING:
+    from avirt.testing.simulators.libvirt.daemon import Daemon
     from avirt.testing.simulators.libvirt.peer import Peer
 
 __all__ = ["BEFORE_AUTH", "BEFORE_OPEN", "OPENING"]
@@ -159,6 +160,15 @@ def _node_info(peer: Peer) -> Answer:
     )
 
 
+def _said(answer: Callable[[Daemon], Answer]) -> Handler:
+    """A read of what the daemon says of itself."""
+
+    def handle(peer: Peer) -> Answer:
+        return answer(peer.daemon)
+
+    return handle
+
+
 OPENING: Final[Mapping[Procedure[Any], Handler]] = {
     Proc.AUTH_LIST: _auth_list,
     Proc.AUTH_POLKIT: _auth_polkit,
@@ -174,15 +184,15 @@ OPENING: Final[Mapping[Procedure[Any], Handler]] = {
     Proc.CONNECT_DOMAIN_EVENT_DEREGISTER_ANY: _deregister_legacy,
     Proc.CONNECT_DOMAIN_EVENT_REGISTER: _register_first,
     Proc.CONNECT_DOMAIN_EVENT_DEREGISTER: _deregister_first,
-    Proc.CONNECT_GET_TYPE: lambda peer: peer.daemon.profile.type,
-    Proc.CONNECT_GET_HOSTNAME: lambda peer: peer.daemon.world.name,
-    Proc.CONNECT_GET_URI: lambda peer: f"{peer.daemon.profile.scheme}://{peer.daemon.profile.path}",
-    Proc.CONNECT_GET_VERSION: lambda peer: peer.daemon.profile.version,
-    Proc.CONNECT_GET_LIB_VERSION: lambda peer: peer.daemon.profile.library,
+    Proc.CONNECT_GET_TYPE: _said(lambda daemon: daemon.profile.type),
+    Proc.CONNECT_GET_HOSTNAME: _said(lambda daemon: daemon.world.name),
+    Proc.CONNECT_GET_URI: _said(lambda daemon: f"{daemon.profile.scheme}://{daemon.profile.path}"),
+    Proc.CONNECT_GET_VERSION: _said(lambda daemon: daemon.profile.version),
+    Proc.CONNECT_GET_LIB_VERSION: _said(lambda daemon: daemon.profile.library),
     Proc.CONNECT_GET_CAPABILITIES: _capabilities,
-    Proc.CONNECT_IS_SECURE: lambda peer: 1,
+    Proc.CONNECT_IS_SECURE: _said(lambda _: 1),
     Proc.NODE_GET_INFO: _node_info,
-    Proc.NODE_GET_SECURITY_MODEL: lambda peer: RemoteNodeGetSecurityModelRet(b"none\0", b"0\0"),
+    Proc.NODE_GET_SECURITY_MODEL: _said(lambda _: RemoteNodeGetSecurityModelRet(b"none\0", b"0\0")),
 }
 """Whatever the inner driver is."""
 

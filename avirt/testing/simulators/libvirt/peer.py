@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import msgspec
@@ -305,9 +305,9 @@ class Peer:
 
     def _name_of(self, args: tuple[Any, ...]) -> str:
         """The name of the domain that a call is about, or ""."""
-        dom = args[0] if args else None
-        if isinstance(dom, tuple) and len(dom) == 1:
-            dom = dom[0]
+        first: object = args[0] if args else None
+        domains = cast("tuple[object, ...]", first) if isinstance(first, tuple) else (first,)
+        dom = domains[0] if len(domains) == 1 else None
         if not isinstance(dom, RemoteDomain):
             return ""
         known = self.daemon.world.domains.get(Key(dom.uuid))

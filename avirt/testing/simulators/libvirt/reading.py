@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from avirt.drivers.base import StatsGroup
 from avirt.drivers.libvirt.flags import Stats, Xml
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from avirt.testing.simulators.libvirt.peer import Peer
 
 __all__ = ["READING", "domain_of", "remote_of"]
+
+MAX_LISTED: Final = 16384
+"""REMOTE_DOMAIN_LIST_MAX."""
 
 
 def remote_of(domain: SimDomain) -> RemoteDomain:
@@ -58,6 +62,18 @@ def _lookup(peer: Peer, holds: Callable[[SimDomain], bool], text: str) -> Answer
         if holds(domain):
             return remote_of(domain)
     raise _no_domain(peer, text)
+
+
+def _by_id(peer: Peer, number: int) -> Answer:
+    return _lookup(peer, lambda each: each.id == number, f"no domain with matching id {number}")
+
+
+def _by_name(peer: Peer, name: str) -> Answer:
+    return _lookup(peer, lambda each: each.name == name, f"no domain with matching name '{name}'")
+
+
+def _by_uuid(peer: Peer, uuid: bytes) -> Answer:
+    return _lookup(peer, lambda each: each.key == uuid, f"no domain with matching uuid '{UUID(bytes=uuid)}'")
 
 
 _FILTERS: Final[Sequence[Sequence[tuple[int, Callable[[SimDomain], bool]]]]] = (
@@ -92,39 +108,47 @@ def _list_all(peer: Peer, need_results: int, flags: int) -> Answer:
     return RemoteConnectListAllDomainsRet(domains, len(found))
 
 
-def _actives(peer: Peer) -> list[SimDomain]:
-    return [domain for domain in peer.daemon.world.domains.values() if domain.active]
+def _num_of_actives(peer: Peer) -> Answer:
+    return len(_ids(peer, MAX_LISTED))
 
 
-def _inactives(peer: Peer) -> list[SimDomain]:
-    return [domain for domain in peer.daemon.world.domains.values() if not domain.active]
+def _num_of_inactives(peer: Peer) -> Answer:
+    return len(_names(peer, MAX_LISTED))
+
+
+def _ids(peer: Peer, room: int) -> tuple[int, ...]:
+    """Of those that are active."""
+    return tuple(each.id for each in peer.daemon.world.domains.values() if each.id is not None)[:room]
+
+
+def _names(peer: Peer, room: int) -> tuple[str, ...]:
+    """Of those that are not."""
+    return tuple(each.name for each in peer.daemon.world.domains.values() if not each.active)[:room]
 
 
 # ------------------------------------------------------------ single domains
 
 
-def _get_info(peer: Peer, dom: RemoteDomain) -> Answer:
-    domain = domain_of(peer, dom)
+def _info(domain: SimDomain) -> Answer:
     memory = domain.config.memory_kib
     cpu_time = domain.cpu_time_ns if domain.active else 0
     return RemoteDomainGetInfoRet(int(domain.state), memory, memory, domain.config.vcpus, cpu_time)
 
 
-def _get_state(peer: Peer, dom: RemoteDomain, flags: int) -> Answer:
-    domain = domain_of(peer, dom)
-    return RemoteDomainGetStateRet(int(domain.state), int(domain.reason))
+def _os_type(peer: Peer, dom: RemoteDomain) -> Answer:
+    domain_of(peer, dom)
+    return peer.daemon.profile.os_type
 
 
 def _get_xml(peer: Peer, dom: RemoteDomain, flags: int) -> Answer:
     return write_xml(domain_of(peer, dom), inactive=bool(flags & Xml.INACTIVE))
 
 
-def _same(answer: Callable[[Peer], Answer]) -> Handler:
-    """A read that every domain answers alike, if it is there."""
+def _of(answer: Callable[[SimDomain], Answer]) -> Handler:
+    """A read of one domain, whatever its flags."""
 
-    def handle(peer: Peer, dom: RemoteDomain) -> Answer:
-        domain_of(peer, dom)
-        return answer(peer)
+    def handle(peer: Peer, dom: RemoteDomain, flags: int = 0) -> Answer:
+        return answer(domain_of(peer, dom))
 
     return handle
 
@@ -156,30 +180,24 @@ def _all_stats(peer: Peer, doms: Sequence[RemoteDomain], stats: int, flags: int)
 
 READING: Final[Mapping[Procedure[Any], Handler]] = {
     Proc.CONNECT_LIST_ALL_DOMAINS: _list_all,
-    Proc.CONNECT_NUM_OF_DOMAINS: lambda peer: len(_actives(peer)),
-    Proc.CONNECT_NUM_OF_DEFINED_DOMAINS: lambda peer: len(_inactives(peer)),
-    Proc.CONNECT_LIST_DOMAINS: lambda peer, room: tuple(each.id for each in _actives(peer))[:room],
-    Proc.CONNECT_LIST_DEFINED_DOMAINS: lambda peer, room: tuple(each.name for each in _inactives(peer))[:room],
-    Proc.DOMAIN_LOOKUP_BY_ID: lambda peer, number: _lookup(
-        peer, lambda each: each.id == number, f"no domain with matching id {number}"
-    ),
-    Proc.DOMAIN_LOOKUP_BY_NAME: lambda peer, name: _lookup(
-        peer, lambda each: each.name == name, f"no domain with matching name '{name}'"
-    ),
-    Proc.DOMAIN_LOOKUP_BY_UUID: lambda peer, uuid: _lookup(
-        peer, lambda each: each.key == uuid, f"no domain with matching uuid '{uuid.hex()}'"
-    ),
+    Proc.CONNECT_NUM_OF_DOMAINS: _num_of_actives,
+    Proc.CONNECT_NUM_OF_DEFINED_DOMAINS: _num_of_inactives,
+    Proc.CONNECT_LIST_DOMAINS: _ids,
+    Proc.CONNECT_LIST_DEFINED_DOMAINS: _names,
+    Proc.DOMAIN_LOOKUP_BY_ID: _by_id,
+    Proc.DOMAIN_LOOKUP_BY_NAME: _by_name,
+    Proc.DOMAIN_LOOKUP_BY_UUID: _by_uuid,
     Proc.CONNECT_GET_ALL_DOMAIN_STATS: _all_stats,
-    Proc.DOMAIN_GET_STATE: _get_state,
-    Proc.DOMAIN_GET_INFO: _get_info,
+    Proc.DOMAIN_GET_STATE: _of(lambda domain: RemoteDomainGetStateRet(int(domain.state), int(domain.reason))),
+    Proc.DOMAIN_GET_INFO: _of(_info),
     Proc.DOMAIN_GET_XML_DESC: _get_xml,
-    Proc.DOMAIN_GET_OS_TYPE: _same(lambda peer: peer.daemon.profile.os_type),
-    Proc.DOMAIN_GET_SECURITY_LABEL: _same(lambda peer: RemoteDomainGetSecurityLabelRet(b"", 0)),
-    Proc.DOMAIN_GET_MAX_MEMORY: lambda peer, dom: domain_of(peer, dom).config.memory_kib,
-    Proc.DOMAIN_GET_MAX_VCPUS: lambda peer, dom: domain_of(peer, dom).config.vcpus,
-    Proc.DOMAIN_GET_AUTOSTART: lambda peer, dom: int(domain_of(peer, dom).autostart),
-    Proc.DOMAIN_HAS_MANAGED_SAVE_IMAGE: lambda peer, dom, flags: int(domain_of(peer, dom).image is not None),
-    Proc.DOMAIN_IS_ACTIVE: lambda peer, dom: int(domain_of(peer, dom).active),
-    Proc.DOMAIN_IS_PERSISTENT: lambda peer, dom: int(domain_of(peer, dom).persistent),
-    Proc.DOMAIN_IS_UPDATED: _same(lambda peer: 0),
+    Proc.DOMAIN_GET_OS_TYPE: _os_type,
+    Proc.DOMAIN_GET_SECURITY_LABEL: _of(lambda _: RemoteDomainGetSecurityLabelRet(b"", 0)),
+    Proc.DOMAIN_GET_MAX_MEMORY: _of(lambda domain: domain.config.memory_kib),
+    Proc.DOMAIN_GET_MAX_VCPUS: _of(lambda domain: domain.config.vcpus),
+    Proc.DOMAIN_GET_AUTOSTART: _of(lambda domain: int(domain.autostart)),
+    Proc.DOMAIN_HAS_MANAGED_SAVE_IMAGE: _of(lambda domain: int(domain.image is not None)),
+    Proc.DOMAIN_IS_ACTIVE: _of(lambda domain: int(domain.active)),
+    Proc.DOMAIN_IS_PERSISTENT: _of(lambda domain: int(domain.persistent)),
+    Proc.DOMAIN_IS_UPDATED: _of(lambda _: 0),
 }

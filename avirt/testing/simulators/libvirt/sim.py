@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -334,7 +334,7 @@ class LibvirtSim:
         self._wake()
 
     @contextmanager
-    def restart(self) -> Iterator[World]:
+    def restart(self) -> Generator[World]:
         """The daemon is restarted; what is done in here nobody sees happen."""
         self.faults.struck["restart"] += 1
         self._stop()
@@ -365,7 +365,7 @@ class LibvirtSim:
         assert self._tasks is not None
         for name in ("sock", "sock-ro"):
             listener = await to_thread.run_sync(_bound, self._folder / name)
-            if not self._is_up or self._tasks is None:
+            if not self._is_up:
                 listener.close()
                 return
             self._listeners.append(listener)

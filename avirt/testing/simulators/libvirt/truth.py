@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 import msgspec
 
@@ -53,7 +54,7 @@ class Truth(Mapping[Key, TrueDomain]):
     def __eq__(self, view: object) -> bool:
         if isinstance(view, Truth):
             return self._domains == view._domains
-        return isinstance(view, Mapping) and not self.differences(view)
+        return isinstance(view, Mapping) and not self.differences(cast("Mapping[Key, DomainRecord]", view))
 
     __hash__ = None  # type: ignore[assignment]
 
