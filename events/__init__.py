@@ -6,7 +6,7 @@ if __name__ != "avirt.events":  # the folder is linked into the package; a secon
 from avirt.events.cursor import Statistics
 from avirt.events.filters import EVERYTHING, Filter
 from avirt.events.notifier import Notifier
-from avirt.events.policies import Slow, TooOld
+from avirt.events.policies import Retention, Slow, TooOld
 from avirt.events.store import CAPACITY, Store, apply
 from avirt.events.subscription import Batches, Subscription
 from avirt.events.token import Token
@@ -17,6 +17,7 @@ __all__ = [
     "Batches",
     "Filter",
     "Notifier",
+    "Retention",
     "Slow",
     "Statistics",
     "Store",

@@ -11,7 +11,8 @@ processes by `journal_reader.py`. What survives a crash:
 
 What can't be written (disk full, damage, another writer, a file of another format, a folder that vanished, a disk that
 is too slow) is given up, not waited for: a `JournalLost` in the stream, a line in the log, and another epoch, so that
-no number means two things to whoever reads the file later. A damaged file is moved aside, never deleted.
+no number means two things to whoever reads the file later. A damaged file is moved aside, for someone to look at; the
+next one replaces it.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ import msgspec
 from anyio import from_thread, to_thread
 from anyio.lowlevel import current_token
 
-from avirt.errors import ResourceError
+from avirt.errors import InvalidArgument, ResourceError
 from avirt.events.journal_reader import Page, read_page
 from avirt.events.journal_schema import Damaged, connect
 from avirt.events.journal_writer import Begun, Ended, Lost, Told, Writer, Written
 from avirt.events.notifier import Notifier
 from avirt.events.policies import Retention
-from avirt.events.runs import Runs
+from avirt.events.runs import BLOCK, Runs
 from avirt.events.store import CAPACITY, Snapshot, Store
 from avirt.events.subscription import Subscription, new_epoch
 from avirt.log import get_logger
@@ -93,6 +94,8 @@ class Journal:
         backlog: int = BACKLOG,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        if not 0 < backlog <= BLOCK // 2:
+            raise InvalidArgument(f"a backlog of {backlog} changes can't work", hint=f"at most {BLOCK // 2}")
         self.path = path
         self.written = 0
         self.lost = ""

@@ -257,6 +257,7 @@ class Writer(threading.Thread):
     # ------------------------------------------------------------ the file
 
     def _open(self) -> Begun:
+        self._path = self._path.resolve()  # one lock for all the names of a file
         self._lock = lock(Path(f"{self._path}.lock"))
         aside, why = "", ""
         try:

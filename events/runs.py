@@ -16,8 +16,8 @@ import msgspec
 __all__ = ["BLOCK", "Run", "Runs"]
 
 BLOCK: Final = 1_000_000
-"""How many numbers are reserved beyond the last one on disk. No more are given before the disk has caught up: then the
-journal is given up. More than a backlog may hold, and so little that 64 bits are enough for ever."""
+"""How many numbers are reserved beyond the last one on disk. So many are never given before the disk has caught up: a
+backlog that could come so far has the journal given up long before. Few enough for JSON's 53 bits to last for ever."""
 
 _FIRST: Final = attrgetter("first")
 

@@ -63,6 +63,8 @@ async def test_journal_after_a_crash_the_stream_says_that_nobody_watched(tmp_pat
     journal = tmp_path / "j.db"
     world = make_world("a", running=("a",))
     async with watched(world, journal=journal) as host:
+        assert host.journal is not None
+        assert host.journal.lost == ""
         with host.watch(durable=True) as stream:
             world.domain("a").suspend()
             with anyio.fail_after(10):
@@ -82,7 +84,11 @@ async def test_journal_after_a_crash_the_stream_says_that_nobody_watched(tmp_pat
 
 
 async def test_journal_that_cannot_be_used_does_not_keep_a_host_from_being_watched(tmp_path: Path) -> None:
+    async with watched(make_world("a")) as host:
+        assert host.journal is None
     async with watched(make_world("a"), journal=tmp_path / "no" / "j.db") as host:
+        assert host.journal is not None
+        assert host.journal.lost == "No such file or directory"
         with host.watch(since=f"{host.watch().token.split(':')[0]}:0") as stream:
             items = await read(stream)
     assert isinstance(items[0], JournalLost)

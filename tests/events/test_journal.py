@@ -497,6 +497,13 @@ async def test_journal_on_a_disk_that_is_too_slow_is_given_up(path: Path) -> Non
         assert lost.why == "the disk is too slow: 320 changes wait for it"
 
 
+@pytest.mark.parametrize("backlog", [0, BLOCK])
+async def test_journal_with_a_backlog_beyond_what_is_reserved_is_refused(path: Path, backlog: int) -> None:
+    with pytest.raises(InvalidArgument):
+        async with open_store(path, backlog=backlog):
+            pass
+
+
 async def test_journal_of_a_ring_that_is_too_small_is_given_up(path: Path) -> None:
     world = World()
     async with open_store(path, capacity=10) as store:

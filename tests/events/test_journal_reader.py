@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.streams.text import TextReceiveStream
 
 from avirt.errors import InvalidArgument, NotFound, ResourceError, RevisionTooOld
 from avirt.events import Filter
@@ -20,6 +22,8 @@ from .test_journal import crashing, on_disk, publish
 from .world import World
 
 pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -186,6 +190,38 @@ async def test_reader_notices_that_its_journal_was_set_aside(path: Path) -> None
                 await store.journal._over.wait()
             with pytest.raises(ResourceError):
                 await anext(reader)
+
+
+@pytest.mark.slow
+async def test_reader_in_another_process_follows(path: Path) -> None:
+    program = (
+        "import anyio, sys\n"
+        "from avirt import JournalReader\n"
+        "async def main():\n"
+        "    async with JournalReader(sys.argv[1], since=sys.argv[2]) as reader:\n"
+        "        async for item in reader:\n"
+        "            print(item.seq, item.name, reader.token, flush=True)\n"
+        "anyio.run(main)\n"
+    )
+    world = World()
+    async with open_store(path) as store:
+        publish(store, world, 3)
+        await on_disk(store)
+        command = [sys.executable, "-c", program, str(path), f"{store.epoch}:1"]
+        async with await anyio.open_process(command, cwd=ROOT, stderr=None) as process:
+            assert process.stdout is not None
+            lines = TextReceiveStream(process.stdout)
+            said = ""
+            with anyio.fail_after(30):
+                while said.count("\n") < 2:
+                    said += await lines.receive()
+                publish(store, world, 2)
+                while said.count("\n") < 4:
+                    said += await lines.receive()
+            process.terminate()
+        assert said.splitlines() == [f"{seq} vm1 {store.epoch}:{seq}" for seq in range(2, 6)]
+        assert store.journal is not None
+        assert not store.journal.lost
 
 
 @pytest.mark.slow

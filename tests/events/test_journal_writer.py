@@ -276,6 +276,15 @@ def test_writer_gives_up_a_file_that_another_one_writes(path: Path) -> None:
         pass
 
 
+def test_writer_gives_up_a_file_that_another_one_writes_under_another_name(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with writing(path):
+        second = Thread(link)
+        second.writer.start()
+        assert lost(second).why == "another process, or another store, writes to it"
+
+
 @pytest.mark.parametrize("contents", [b"root:x:0:0\n" * 50, b"SQLite format 3\0" + bytes(84), b"x"])
 def test_writer_leaves_a_file_alone_that_is_no_journal(path: Path, contents: bytes) -> None:
     path.write_bytes(contents)
