@@ -236,8 +236,7 @@ def _contents(connection: sqlite3.Connection, *, begin: bool) -> Contents:
     written = max((run.last for run in runs if run.last > run.first), default=0)
     if newest is not None and newest != written:
         raise Damaged(f"the last change is {newest}, and should be {written}")
-    kept_from = end + 1 if oldest is None else oldest
-    pruned = max((min(run.last, kept_from - 1) for run in runs if run.first < kept_from - 1), default=0)
+    pruned = Runs.kept_from(runs, oldest).pruned
     head = end
     if begin:
         if runs and is_closed:

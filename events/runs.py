@@ -42,6 +42,14 @@ class Runs:
         self.pruned = pruned
         self.last = self._runs[-1].last
 
+    @classmethod
+    def kept_from(cls, runs: Sequence[Run], oldest: int | None) -> Runs:
+        """Those of a journal whose oldest change is this one, or that has none."""
+        before = runs[-1].last if oldest is None and runs else (oldest or 1) - 1
+        # what was used before the oldest was removed; a run without changes had nothing to remove
+        ends = [min(run.last, before) for run in runs if run.first < min(run.last, before)]
+        return cls(runs, pruned=max(ends, default=0))
+
     @property
     def all(self) -> Sequence[Run]:
         """As they were read: `last` is newer than what the last of them says."""

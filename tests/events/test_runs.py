@@ -46,6 +46,27 @@ def test_runs_start_beyond_what_was_never_used(seq: int, start: int) -> None:
     assert Runs(CRASHED).start(seq) == start
 
 
+@pytest.mark.parametrize(
+    ("runs", "oldest", "pruned"),
+    [
+        ([], None, 0),
+        ([Run(0, 0)], None, 0),
+        ([Run(0, 30)], 1, 0),
+        ([Run(0, 30)], 11, 10),
+        ([Run(0, 30)], None, 30),
+        ([Run(0, 0), Run(100, 100), Run(200, 220)], 201, 0),
+        ([Run(0, 0), Run(100, 100), Run(200, 200)], None, 0),
+        ([Run(0, 30), Run(130, 150)], 131, 30),
+        ([Run(0, 30), Run(130, 150), Run(250, 250)], None, 150),
+        ([Run(0, 30), Run(130, 150)], 141, 140),
+    ],
+)
+def test_runs_know_what_was_removed_by_the_oldest_that_is_kept(
+    runs: list[Run], oldest: int | None, pruned: int
+) -> None:
+    assert Runs.kept_from(runs, oldest).pruned == pruned
+
+
 def test_runs_without_changes_are_passed_over() -> None:
     runs = Runs([Run(0, 3), Run(10, 10), Run(20, 20)])
     assert runs.start(3) == 20
