@@ -94,7 +94,7 @@ def write_image_xml(image: Image) -> str:
 
 def _made(domain: SimDomain) -> Element:
     config = domain.config
-    root = Element("domain", {"type": "sim"})
+    root = Element("domain", {"type": domain.world.domain_type})
     for tag in ("memory", "currentMemory"):
         SubElement(root, tag, {"unit": "KiB"}).text = str(config.memory_kib)
     SubElement(root, "vcpu", {"placement": "static"}).text = str(config.vcpus)

@@ -86,6 +86,7 @@ class World:
         images: saved memory by path.
         times: how long things take.
         habits: what is told, and in which order.
+        domain_type: the type in the XML of domains that were not defined by XML.
         faults: what goes wrong.
         credentials: what a session must present; None: nothing.
     """
@@ -100,6 +101,7 @@ class World:
         times: Times | None = None,
         credentials: Credentials | None = None,
         habits: Habits = QEMU_HABITS,
+        domain_type: str = "sim",
     ) -> None:
         self.now = clock
         self.rng = rng
@@ -108,6 +110,7 @@ class World:
         self.times = times or Times()
         self.credentials = credentials
         self.habits = habits
+        self.domain_type = domain_type
         self.domains: dict[Key, SimDomain] = {}
         self.images: dict[str, Image] = {}
         self.faults = Faults(self)

@@ -80,6 +80,7 @@ class LibvirtSim:
     Attributes:
         faults: what goes wrong.
         world: the domains. What is done to them is told as libvirt tells it.
+        daemon: what is behind the sockets.
     """
 
     def __init__(
@@ -101,14 +102,20 @@ class LibvirtSim:
     ) -> None:
         self.faults = WireFaults()
         self.world = world or World(
-            clock=anyio.current_time, rng=Random(seed), name=name, uuid=uuid, times=times, habits=profile.habits
+            clock=anyio.current_time,
+            rng=Random(seed),
+            name=name,
+            uuid=uuid,
+            times=times,
+            habits=profile.habits,
+            domain_type=profile.domain_type,
         )
         self.profile = profile
         self.is_memory = memory
         self._domains = domains
         self._running = domains if running is None else running
         self._life = life
-        self._daemon = Daemon(
+        self.daemon = Daemon(
             self.world,
             profile,
             self.faults,
@@ -206,7 +213,7 @@ class LibvirtSim:
     @property
     def clients(self) -> int:
         """How many are connected."""
-        return len(self._daemon.peers)
+        return len(self.daemon.peers)
 
     @property
     def accepted(self) -> int:
@@ -216,22 +223,22 @@ class LibvirtSim:
     @property
     def calls(self) -> int:
         """How many calls came so far."""
-        return self._daemon.calls
+        return self.daemon.calls
 
     @property
     def told(self) -> int:
         """How many events went out so far."""
-        return self._daemon.told
+        return self.daemon.told
 
     @property
     def hung_up(self) -> int:
         """How many clients went without saying so, by connect_close."""
-        return self._daemon.hung_up
+        return self.daemon.hung_up
 
     @property
     def complaints(self) -> list[str]:
         """What clients did wrong: more calls at once than are admitted, a registration twice, a wrong layout."""
-        return self._daemon.complaints
+        return self.daemon.complaints
 
     def domain(self, which: str | UUID | Key) -> SimDomain:
         """A domain, to do something to it: `sim.domain("vm7").crash()`."""
@@ -272,7 +279,7 @@ class LibvirtSim:
 
     @property
     def _traffic(self) -> tuple[int, int, int]:
-        return self._daemon.calls, self._daemon.told, self._accepted
+        return self.daemon.calls, self.daemon.told, self._accepted
 
     def _unsettled(self, host: Host) -> list[str]:
         status = host.status
@@ -296,7 +303,7 @@ class LibvirtSim:
             reason: of the PM events.
         """
         known = remote_of(self.domain(domain))
-        self._daemon.tell(Told(event, known, fields or default_fields(KINDS[event]), reason))
+        self.daemon.tell(Told(event, known, fields or default_fields(KINDS[event]), reason))
 
     def migrate(
         self,
@@ -321,7 +328,7 @@ class LibvirtSim:
             anyio.notify_closing(listener)
             listener.close()
         self._listeners.clear()
-        self._daemon.end_clients()
+        self.daemon.end_clients()
 
     def start(self) -> None:
         """The daemon is there again. Of domains that are off it has forgotten why."""
@@ -354,7 +361,7 @@ class LibvirtSim:
 
     def lose_hypervisor(self, reason: int = 1) -> None:
         """The daemon lost its hypervisor, and says so to who asked for that. `reason`: virConnectCloseReason."""
-        for peer in tuple(self._daemon.peers):
+        for peer in tuple(self.daemon.peers):
             peer.say_closed(reason)
 
     # ------------------------------------------------------------ sockets
@@ -390,8 +397,8 @@ class LibvirtSim:
     async def _serve(self, sock: socket, number: int, by_read_only_socket: bool) -> None:
         assert self._tasks is not None
         stream = FaultyStream(sock, self.faults, number, self._tasks)
-        peer = Peer(self._daemon, stream, by_read_only_socket=by_read_only_socket)
-        self._daemon.peers.append(peer)
+        peer = Peer(self.daemon, stream, by_read_only_socket=by_read_only_socket)
+        self.daemon.peers.append(peer)
         try:
             slow = self.faults.strike(SlowAccept, number, False)
             if slow is not None:
@@ -406,17 +413,17 @@ class LibvirtSim:
         """Something may be due sooner than was thought."""
         if self._keeps_time:
             self._kick.set()
-        elif self._tasks is not None and self._daemon.next_due is not None:
+        elif self._tasks is not None and self.daemon.next_due is not None:
             self._keeps_time = True
             self._tasks.start_soon(self._keep_time)
 
     async def _keep_time(self) -> None:
         try:
-            while (due := self._daemon.next_due) is not None:
+            while (due := self.daemon.next_due) is not None:
                 self._kick = anyio.Event()
                 with anyio.CancelScope(deadline=due):
                     await self._kick.wait()
-                self._daemon.run_due()
+                self.daemon.run_due()
         finally:
             self._keeps_time = False
 

@@ -14,11 +14,30 @@ import pytest
 
 import avirt
 from avirt.drivers.base import Env
+from avirt.drivers.sim.domain import SimDomain
 from avirt.errors import AccessDenied, AuthError, CannotConnect, ConnectionLost, InvalidOperation
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Removed
 from avirt.model.record import HostState
 from avirt.model.state import DomainState, RunningReason, ShutoffReason
-from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Storm, Where
+from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Where
+from avirt.testing.faults import (
+    RULES,
+    Cut,
+    Delay,
+    FailCall,
+    Fragment,
+    Hang,
+    LateReply,
+    LoseEvent,
+    RefuseAuth,
+    RefuseConnection,
+    Reorder,
+    RepeatEvent,
+    Rule,
+    Silence,
+    SlowAccept,
+    Storm,
+)
 from avirt.testing.simulators.libvirt import QEMU, Profile
 from avirt.uri import parse_uri
 from tests.fix_leaks import nothing_left
@@ -321,6 +340,52 @@ async def test_half_open_connection_is_found_and_made_again(
         assert host.view == sim.truth()
         assert anyio.current_time() - began < 100
     assert sim.faults.struck["silence"] == 1
+
+
+EVERY_RULE = [
+    Cut(after_bytes=50, where=Where.EVENTS),
+    Cut(),
+    Delay(seconds=0.05),
+    Delay(seconds=0.05, direction=IN),
+    Fragment(size=3),
+    Fragment(size=3, direction=IN),
+    Silence(),
+    Reorder(depth=2),
+    LateReply(seconds=0.5),
+    FailCall(code=38),
+    Hang(domain="vm0"),
+    LoseEvent(times=1),
+    RepeatEvent(times=3),
+    Storm(events=100),
+    RefuseConnection(times=2),
+    SlowAccept(seconds=1.0, times=1),
+    RefuseAuth(times=1),
+]
+
+
+def test_every_kind_of_rule_is_tried() -> None:
+    assert {type(rule) for rule in EVERY_RULE} == set(RULES)
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize("anyio_backend", [("trio", {})], ids=["trio"])
+@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.name())
+async def test_every_rule_strikes_and_leaves_the_truth(autojump_clock: object, rule: Rule) -> None:
+    """Whatever it was, once it is over the view is right."""
+    async with LibvirtSim(domains=3, memory=True) as sim, avirt.connect(sim.uri, driver=sim.driver) as host:
+        sim.faults.add(rule)
+        for act in (SimDomain.suspend, SimDomain.resume, SimDomain.reset, SimDomain.destroy):
+            act(sim.domain("vm0"))
+            await anyio.sleep(0.3)
+        if not sim.faults.struck:
+            with sim.restart():
+                sim.domain("vm1").destroy()
+        await anyio.sleep(40)
+        sim.faults.clear()
+        await sim.settled(host, timeout=300)
+        assert host.view == sim.truth()
+        assert sim.faults.struck[rule.name()] > 0
+        assert sim.complaints == []
 
 
 # ---------------------------------------------------------------- migration, life
