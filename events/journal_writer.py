@@ -20,8 +20,7 @@ from typing import Final
 
 import msgspec
 
-from avirt.events.codec import pack, pack_facts, pack_record
-from avirt.events.hosts import HostMemory
+from avirt.events.journal_rows import Books
 from avirt.events.journal_schema import (
     WAL_SIZE,
     Contents,
@@ -34,12 +33,10 @@ from avirt.events.journal_schema import (
     is_ours,
     set_aside,
     transaction,
-    wire_name,
 )
 from avirt.events.policies import Retention
 from avirt.events.runs import Runs
-from avirt.model.change import Change, HostConnected, HostLost, HostReplaced, HostResynced, RecordChange, StoreChange
-from avirt.model.record import HostFacts, Key
+from avirt.model.change import Change
 
 __all__ = ["BATCH", "DELAY", "Begun", "Ended", "Lost", "Told", "Writer", "Written"]
 
@@ -102,40 +99,6 @@ class _Gone(Exception):
     """The file is not where it was."""
 
 
-class _Note:
-    """What is written of a host."""
-
-    def __init__(self, memory: HostMemory) -> None:
-        self.facts: HostFacts | None = memory.facts
-        self.revision = memory.revision
-        self.connected = memory.connected
-        self.lost_at = memory.lost_at
-        self.lost_why = memory.lost_why
-
-    def follow(self, change: Change) -> None:
-        """As `KnownHost` does."""
-        self.revision = max(self.revision, change.revision)
-        match change:
-            case HostConnected():
-                self.connected, self.facts = True, change.facts
-            case HostReplaced():
-                self.facts = change.after
-            case HostResynced():
-                self.lost_at, self.lost_why = None, ""
-            case HostLost():
-                self.connected = False
-                if self.lost_at is None:
-                    self.lost_at, self.lost_why = change.observed_at, change.why
-            case _:
-                pass
-
-    def row(self, host: bytes) -> tuple[bytes, int, int, float | None, bytes, bytes | None, int]:
-        """Of the table `hosts`."""
-        facts = None if self.facts is None else pack_facts(self.facts)
-        fields = (host, self.revision, int(self.connected), self.lost_at, wire_name(self.lost_why), facts)
-        return (*fields, checksum(*fields))
-
-
 class Writer(threading.Thread):
     """Writes until it is told to end, or can't.
 
@@ -172,7 +135,7 @@ class Writer(threading.Thread):
         self._place = (0, 0)
         self._first = 0
         self._runs = Runs()
-        self._notes: dict[str, _Note] = {}
+        self._books = Books({})
 
     # ------------------------------------------------------------ called by the loop; none of it waits
 
@@ -272,7 +235,7 @@ class Writer(threading.Thread):
         self._runs = Runs(found.runs.all, pruned=found.runs.pruned)
         self._first = found.runs.all[-1].first
         self._given = self._done = found.head
-        self._notes = {host: _Note(memory) for host, memory in found.memory.items()}
+        self._books = Books(found.memory)
         return Begun(found, aside, why)
 
     def _begin(self) -> Contents:
@@ -310,54 +273,20 @@ class Writer(threading.Thread):
             return
         last = batch[-1].seq
         with transaction(self._db):
-            self._insert(batch)
+            self._books.write(self._db, batch, float(self._wall()))
             self._write_run(last, closed=False)
         self._done = self._runs.last = last
         self._remove_old()
         self._check_place()
         self._tell(Written(last, self._runs.pruned))
 
-    def _insert(self, batch: Sequence[Change]) -> None:
-        at = float(self._wall())
-        rows: list[tuple[int, float, int, bytes]] = []
-        latest: dict[tuple[str, Key], RecordChange] = {}
-        replaced: set[str] = set()
-        hosts: set[str] = set()
-        for change in batch:
-            data = pack(change)
-            rows.append((change.seq, at, checksum(change.seq, at, data), data))
-            if isinstance(change, StoreChange):
-                continue
-            hosts.add(change.host)
-            note = self._notes.get(change.host)
-            if note is None:
-                note = self._notes[change.host] = _Note(HostMemory())
-            note.follow(change)
-            if isinstance(change, RecordChange):
-                latest[change.host, change.key] = change
-            elif isinstance(change, HostReplaced):
-                replaced.add(change.host)
-                latest = {place: kept for place, kept in latest.items() if place[0] != change.host}
-        db = self._db
-        db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?)", rows)
-        for host in replaced:
-            db.execute("DELETE FROM domains WHERE host = ?", (wire_name(host),))
-        gone = [(wire_name(host), key) for (host, key), change in latest.items() if change.after is None]
-        db.executemany("DELETE FROM domains WHERE host = ? AND key = ?", gone)
-        records = [_domain_row(change) for change in latest.values() if change.after is not None]
-        db.executemany("INSERT OR REPLACE INTO domains VALUES (?, ?, ?, ?, ?)", records)
-        rows_of_hosts = [self._notes[host].row(wire_name(host)) for host in hosts]
-        db.executemany("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?, ?, ?, ?, ?)", rows_of_hosts)
-
     def _write_run(self, last: int, *, closed: bool) -> None:
         row = (self._first, last, int(closed))
         self._db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", (*row, checksum(*row)))
 
     def _write_forgotten(self, host: str) -> None:
-        self._notes.pop(host, None)
         with transaction(self._db):
-            self._db.execute("DELETE FROM domains WHERE host = ?", (wire_name(host),))
-            self._db.execute("DELETE FROM hosts WHERE host = ?", (wire_name(host),))
+            self._books.forget(self._db, host)
 
     def _finish(self) -> None:
         """Ended in order: the next process goes on with the next number."""
@@ -410,12 +339,6 @@ class Writer(threading.Thread):
     def _pragma(self, name: str) -> int:
         value: int = self._db.execute(f"PRAGMA {name}").fetchone()[0]
         return value
-
-
-def _domain_row(change: RecordChange) -> tuple[bytes, bytes, int, int, bytes]:
-    assert change.after is not None
-    host, data = wire_name(change.host), pack_record(change.after)
-    return (host, change.key, change.seq, checksum(host, change.key, change.seq, data), data)
 
 
 def lock(path: Path) -> int:
