@@ -208,7 +208,7 @@ class Writer(threading.Thread):
     def _write_some(self) -> None:
         """One batch of what waits."""
         batch: list[Change] = []
-        while self._queue and len(batch) < BATCH:
+        while self._queue and len(batch) < BATCH and not self._abandoned:
             item = self._queue.popleft()
             if isinstance(item, str):
                 self._write_batch(batch)
