@@ -53,9 +53,11 @@ async def test_a_uri_becomes_a_session() -> None:
 @pytest.mark.anyio
 async def test_sockets_can_be_given() -> None:
     """For a daemon without a path; then nothing is looked for."""
-    async with LibvirtSim(domains=1, memory=True) as sim:
-        async with LibvirtDriver(connect=sim.open_socket).open(parse_uri("qemu:///system"), Env()) as session:
-            assert len((await session.list()).items) == 1
+    async with (
+        LibvirtSim(domains=1, memory=True) as sim,
+        LibvirtDriver(connect=sim.open_socket).open(parse_uri("qemu:///system"), Env()) as session,
+    ):
+        assert len((await session.list()).items) == 1
 
 
 @pytest.mark.anyio
