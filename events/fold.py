@@ -31,8 +31,7 @@ __all__ = ["Fold", "Wants"]
 Wants = Callable[[type[RecordChange]], bool]
 
 # reasons are numbers: they say something only together with their state
-_DOWN: Final = frozenset({DomainState.SHUTDOWN, DomainState.SHUTOFF, DomainState.CRASHED})
-_HELD_DOWN: Final = (DomainState.PAUSED, PausedReason.SHUTTING_DOWN)
+_DOWN: Final = (DomainState.SHUTOFF, DomainState.SHUTDOWN, DomainState.CRASHED)
 _KEPT: Final[frozenset[tuple[DomainState, Reason]]] = frozenset(
     {
         (DomainState.SHUTOFF, ShutoffReason.SAVED),
@@ -102,10 +101,7 @@ class Fold:
                 self._ran = False
                 self._fell = after or fell or change.before
             return
-        how = (after.state, after.reason)
-        if fell is not None and (
-            how == _BOOTED or (not self._ran and how not in _GOES_ON and (fell.state, fell.reason) not in _KEPT)
-        ):
+        if fell is not None and _is_booted(fell, after, at_once=not self._ran):
             self._booted = True
             self._fell = None
         self._ran = True
@@ -160,7 +156,16 @@ class Fold:
 
 
 def _is_down(record: DomainRecord) -> bool:
-    return not record.active or record.state in _DOWN or (record.state, record.reason) == _HELD_DOWN
+    if not record.active or record.state in _DOWN:
+        return True
+    return record.state is DomainState.PAUSED and record.reason is PausedReason.SHUTTING_DOWN
+
+
+def _is_booted(fell: DomainRecord, up: DomainRecord, *, at_once: bool) -> bool:
+    """Whether a domain that went down has booted. At once it is judged by how it went and came; later its reason may
+    still tell: RESUMED comes before STARTED."""
+    how = (up.state, up.reason)
+    return how == _BOOTED or (at_once and how not in _GOES_ON and (fell.state, fell.reason) not in _KEPT)
 
 
 def _standing(record: DomainRecord) -> tuple[object, ...]:

@@ -44,6 +44,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
         view: the store's records at the end; None if not known.
         start: the seq of the snapshot; None if not known.
         complete: nothing was filtered out and the reader never fell behind: every step is there.
+        settled: it was a reader of settled states (`watch(settle=)`): each domain's steps are merged, and in order.
     """
 
     stream: Sequence[Change | Gap]
@@ -51,6 +52,12 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     view: Sequence[DomainRecord] | None = None
     start: int | None = None
     complete: bool = True
+    settled: bool = False
+
+    @property
+    def every_step(self) -> bool:
+        """Nothing is merged, nothing is missing."""
+        return self.complete and not self.settled
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -117,27 +124,30 @@ def _changes(recording: Recording) -> Iterator[tuple[int, Change]]:
 
 
 def seq_rises(recording: Recording) -> Iterator[Said]:
-    """The store's numbers rise strictly; without gaps by one."""
-    last = recording.start
+    """The store's numbers rise strictly; without gaps by one. Of what has settled: for each domain."""
+    last: dict[object, int] = {}
     for index, change in _changes(recording):
-        if last is not None and change.seq <= last:
-            yield index, f"seq {change.seq} after {last}"
-        elif last is not None and recording.complete and change.seq != last + 1:
-            yield index, f"seq {change.seq} after {last}: {change.seq - last - 1} missing"
-        last = change.seq
+        line = _line(change) if recording.settled else None
+        before = last.get(line, recording.start)
+        if before is not None and change.seq <= before:
+            yield index, f"seq {change.seq} after {before}"
+        elif before is not None and recording.every_step and change.seq != before + 1:
+            yield index, f"seq {change.seq} after {before}: {change.seq - before - 1} missing"
+        last[line] = change.seq
 
 
 def revision_steps(recording: Recording) -> Iterator[Said]:
-    """Each host's numbers rise; without gaps by one."""
-    last: dict[str, int] = {}
+    """Each host's numbers rise; without gaps by one. Of what has settled: each domain's."""
+    last: dict[object, int] = {}
     for index, change in _changes(recording):
         if isinstance(change, StoreChange):
             continue
-        before = last.get(change.host)
-        last[change.host] = change.revision
+        line = _line(change) if recording.settled else change.host
+        before = last.get(line)
+        last[line] = change.revision
         if before is None:
             continue
-        if change.revision <= before or (recording.complete and change.revision != before + 1):
+        if change.revision <= before or (recording.every_step and change.revision != before + 1):
             yield index, f"{change.host}: revision {change.revision} after {before}"
 
 
@@ -151,7 +161,7 @@ def gaps_are_said(recording: Recording) -> Iterator[Said]:
             yield index, f"a gap of {item.lost} in a recording that should be complete"
         elif item.lost < 1:
             yield index, f"a gap of {item.lost}"
-        elif last is not None and item.seq < last:
+        elif last is not None and item.seq < last and not recording.settled:
             yield index, f"a gap until seq {item.seq} after seq {last}"
 
 
@@ -161,7 +171,8 @@ def chain_holds(recording: Recording) -> Iterator[Said]:
     for index, item in enumerate(recording.stream):
         if isinstance(item, RecordChange) and item.before is not None:
             last = known.get(item.domain)
-            if last is not None and item.merged == 1 and recording.complete and not _alike(last, item.before):
+            whole = item.merged == 1 or recording.settled
+            if last is not None and whole and recording.complete and not _alike(last, item.before):
                 yield index, f"{item.name}: before is {_brief(item.before)}, known was {_brief(last)}"
         apply(known, item)
 
@@ -174,6 +185,10 @@ def presence_holds(recording: Recording) -> Iterator[Said]:
     for index, item in enumerate(recording.stream):
         if isinstance(item, RecordChange):
             present = item.domain in known
+            if recording.settled and isinstance(item, Removed) and item.before is None:
+                if present:
+                    yield index, f"removed of {item.name}, which is there, without a record"
+                continue  # it came and went
             if present is isinstance(item, Added):
                 yield index, f"{item.kind} of {item.name}, which is {'there already' if present else 'not there'}"
             if (item.after is None) is not isinstance(item, Removed):
@@ -291,15 +306,22 @@ def validate(
     view: Sequence[DomainRecord] | None = None,
     start: int | None = None,
     complete: bool = True,
+    settled: bool = False,
 ) -> None:
     """Check a recording by all checkers; see `Recording`.
 
     Raises:
         InvalidStream: it breaks promises; the text lists them.
     """
-    found = findings(Recording(stream=stream, snapshot=snapshot, view=view, start=start, complete=complete))
+    recording = Recording(stream=stream, snapshot=snapshot, view=view, start=start, complete=complete, settled=settled)
+    found = findings(recording)
     if found:
         raise InvalidStream(found)
+
+
+def _line(change: Change) -> object:
+    """Whose order holds among what has settled."""
+    return change.domain if isinstance(change, DomainChange) else change.host
 
 
 def _shown(record: DomainRecord) -> tuple[object, ...]:

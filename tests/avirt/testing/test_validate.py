@@ -129,6 +129,34 @@ def test_seq_must_rise_by_one_unless_something_may_be_missing() -> None:
     assert "seq_rises" in script.found(start=99, complete=False)
 
 
+def test_numbers_of_what_has_settled_must_rise_for_each_domain() -> None:
+    """Others may come in between, in any order; steps are merged."""
+
+    def judged(*stream: Change) -> list[str]:
+        recording = Recording(stream=stream, snapshot=[off(), off(B)], settled=True)
+        return [each.checker for each in findings(recording)]
+
+    def change(key: Key, number: int, before: DomainRecord, after: DomainRecord | None, merged: int = 3) -> Change:
+        kind = Removed if after is None else Updated if before == after else StateChanged
+        return kind(
+            host="h",
+            key=key,
+            name="a",
+            seq=number,
+            revision=number,
+            merged=merged,
+            before=before,
+            after=None if after is None else replace(after, revision=number),
+        )
+
+    assert judged(change(B, 9, off(B), up(B)), change(A, 4, off(), up()), change(B, 20, up(B), off(B))) == []
+    assert judged(change(A, 9, off(), up()), change(A, 4, up(), off())) == ["seq_rises", "revision_steps"]
+    assert judged(change(A, 4, off(), up()), change(A, 9, off(), up())) == ["chain_holds"]
+    fleeting = Removed(host="h", key=Key(bytes(16)), name="b", seq=5, revision=5, merged=2)
+    assert judged(fleeting) == []
+    assert judged(replace(fleeting, key=A)) == ["presence_holds"]
+
+
 def test_revision_must_rise_by_one_for_each_host() -> None:
     script = Script()
     script.say(HostLost)
