@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 from anyio.streams.text import TextReceiveStream
 
 from avirt.errors import InvalidArgument, NotFound, ResourceError, RevisionTooOld
@@ -234,7 +235,9 @@ async def test_reader_disturbs_no_writer(path: Path) -> None:
         async with JournalReader(path, since=f"{store.epoch}:0") as reader:
             await take(reader, 1)
             for _ in range(20):
-                publish(store, world, 2000)
+                for _ in range(10):
+                    publish(store, world, 200)
+                    await checkpoint()
                 await on_disk(store)
             log = await anyio.Path(f"{path}-wal").stat()
             assert log.st_size < 8 << 20
