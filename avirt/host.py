@@ -151,7 +151,7 @@ class Host:
 
         Raises:
             RevisionTooOld: the token can't be resumed from.
-            InvalidArgument: it is no token; `settle` is not above 0; `durable` without a journal or with `settle`.
+            InvalidArgument: it is no token; `settle` is not above 0; `durable` without a journal.
             ResourceError: `durable`, and the journal is lost.
         """
         return self.engine.store.subscribe(
