@@ -132,10 +132,10 @@ if TYPE_CHECKING:
     from avirt.model.state import ShutdownReason as ShutdownReason
     from avirt.model.state import ShutoffReason as ShutoffReason
     from avirt.model.state import Transition as Transition
+    from avirt.recording.recorder import Recorder as Recorder
     from avirt.uri import URI as URI
     from avirt.uri import parse_uri as parse_uri
-
-__version__ = "0.1.0"
+    from avirt.version import __version__ as __version__
 
 _MODULES: Final[dict[str, tuple[str, ...]]] = {
     "avirt.host": (
@@ -145,6 +145,8 @@ _MODULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "avirt.audit": ("AuditStatistics",),
     "avirt.domain": ("Domain",),
+    "avirt.recording.recorder": ("Recorder",),
+    "avirt.version": ("__version__",),
     "avirt.discovery": (
         "Found",
         "default_uri",
@@ -381,6 +383,7 @@ __all__ = [
     "Reason",
     "Rebooted",
     "RecordChange",
+    "Recorder",
     "RemoteProtocolError",
     "Removed",
     "Renamed",

@@ -55,6 +55,7 @@ from avirt.uri import parse_uri
 
 if TYPE_CHECKING:
     from avirt.events.journal import JournalStatistics
+    from avirt.recording.recorder import Recorder
 
 __all__ = ["Host", "connect", "run_host"]
 
@@ -151,7 +152,7 @@ class Host:
 
         Raises:
             RevisionTooOld: the token can't be resumed from.
-            InvalidArgument: it is no token; `settle` is not above 0; `durable` without a journal.
+            InvalidArgument: it is no token; `settle` is not above 0; `durable` without a journal or with `settle`.
             ResourceError: `durable`, and the journal is lost.
         """
         return self.engine.store.subscribe(
@@ -361,6 +362,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             What is wrong with it is said in the stream (`JournalLost`), and stops nothing.
         retention: how much the journal keeps.
         driver: use this driver instead of the scheme's.
+        recorder: records what happens on this connection, for a bug report.
 
     Raises:
         InvalidArgument: `audit` is not above 0.
@@ -384,6 +386,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         journal: str | os.PathLike[str] | None = None,
         retention: Retention | None = None,
         driver: Driver | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._uri = uri
         self._name = name
@@ -392,6 +395,7 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         self._timeout = timeout
         self._store = store
         self._audit = audit
+        self._recorder = recorder
         self._driver = driver
         self._journal = journal
         self._retention = retention
@@ -464,13 +468,19 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             store = self._store
             if name in store.hosts:
                 raise InvalidArgument(f"the store has a host '{name}' already", hint="give this one another name")
+        driver = self._driver or await load_driver(uri.scheme)
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.begin(host=name, uri=uri, driver=driver, read_only=self._readonly)
+            driver = recorder.driver(driver)
         engine = Engine(
             name=name,
             uri=uri,
-            driver=self._driver or await load_driver(uri.scheme),
+            driver=driver,
             env=Env(read_only=self._readonly, credentials=self._credentials, environ=environ, uid=uid),
             store=store,
             audit=self._audit,
+            lifecycle=None if recorder is None else recorder.lifecycle(name),
         )
         with anyio.move_on_after(self._timeout):
             await tasks.start(engine.run)

@@ -135,6 +135,11 @@ class Cursor:
         return self._walk is not None or self.seq < self._store.window.head
 
     @property
+    def ended(self) -> bool:
+        """No change comes any more."""
+        return self._store.closed
+
+    @property
     def statistics(self) -> Statistics:
         """What became of its changes."""
         return Statistics(given=self._given, lost=self._lost, coalesced=self._coalesced)

@@ -49,13 +49,6 @@ class Replay(Subscription):
         self._page_end = (0, 0.0)  # seq and time of the last change looked at
         self._notifier = journal.notifier
 
-    @property
-    def caught_up(self) -> bool:
-        """There is nothing to be given now; to a durable reader, nothing that is on disk."""
-        if self._released or self._closed:
-            return super().caught_up
-        return not (self._page or length_hint(self._ahead)) and self._reader.seq >= self._journal.written
-
     def read_nowait(self, max: int = 500) -> list[Change | Gap]:
         """What is there without reading the disk."""
         if self._released or self._closed:

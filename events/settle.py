@@ -18,18 +18,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec.structs import replace
 
-from avirt.errors import AvirtError
-from avirt.events.cursor import SCAN, Statistics
+from avirt.errors import SlowSubscriber
+from avirt.events.cursor import SCAN, Cursor, Statistics
 from avirt.events.filters import Filter
 from avirt.events.fold import Fold, Wants
 from avirt.model.change import Change, DomainChange, Gap, HostChange, RecordChange
 from avirt.model.record import Key
 
-__all__ = ["HELD", "LATEST", "Settler", "SettlingCursor", "Source"]
+__all__ = ["HELD", "LATEST", "Settler", "SettlingCursor"]
 
 LATEST: Final = 10
 """Times `settle`."""
@@ -96,16 +96,14 @@ class Settler:
         """All up to here was given; None if all that was read was."""
         return next(iter(self._open)).place if self._open else None
 
-    def due(self, *, quiet: bool = True) -> float | None:
-        """When something is ready if nothing more is read. `quiet` False: because it was held back for too long."""
+    @property
+    def due(self) -> float | None:
+        """When something settles if nothing more is read."""
         if not self._moving:
             return None
+        quiet = next(iter(self._moving.values())).last + self.settle
         oldest = next(iter(self._open))
-        latest = oldest.since + self._latest
-        if not quiet:
-            return latest
-        settles = next(iter(self._moving.values())).last + self.settle
-        return settles if oldest.settled else min(settles, latest)
+        return quiet if oldest.settled else min(quiet, oldest.since + self._latest)
 
     @property
     def is_ready(self) -> bool:
@@ -205,75 +203,49 @@ def _wants(filter: Filter) -> Wants:
     return lambda kind: issubclass(kind, asked)
 
 
-class Source(Protocol):
-    """What a `SettlingCursor` reads: a subscription."""
-
-    @property
-    def seq(self) -> int:
-        """The number that all that was given so far leads up to."""
-        ...
-
-    @property
-    def caught_up(self) -> bool:
-        """There is nothing to be given now."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Nothing comes any more."""
-        ...
-
-    @property
-    def statistics(self) -> Statistics:
-        """What became of its changes."""
-        ...
-
-    def read_nowait(self, max: int, /) -> list[Change | Gap]:
-        """What takes no waiting."""
-        ...
-
-
 class SettlingCursor:
     """A cursor on what has settled. Reads as `Cursor` does.
 
     Args:
-        source: where to read from; its filter is `filter.before_settling`.
+        cursor: where to read from; its filter is `filter.before_settling`.
         clock: monotonic seconds.
     """
 
-    on_ring = False
-    """Items are not those of the ring: one is read at a time."""
-
-    def __init__(self, source: Source, *, settle: float, filter: Filter, clock: Callable[[], float]) -> None:
-        self._source = source
+    def __init__(self, cursor: Cursor, *, settle: float, filter: Filter, clock: Callable[[], float]) -> None:
+        self._cursor = cursor
         self._settler = Settler(settle, filter)
         self._clock = clock
         self._given = 0
-        self._failed: AvirtError | None = None
+        self._failed: SlowSubscriber | None = None
+        self.filter = filter
+        self.slow = cursor.slow
+        self.on_ring = False
+        """Items are not those of the ring: one is read at a time."""
 
     @property
     def seq(self) -> int:
         """Everything up to here was given, or skipped."""
         place = self._settler.place
-        return self._source.seq if place is None else place
+        return self._cursor.seq if place is None else place
 
     @property
     def due(self) -> float | None:
         """When to look again, if nothing new comes."""
-        return self._settler.due(quiet=self._source.caught_up)
+        return self._settler.due
 
     @property
     def behind(self) -> bool:
         """There is something to look at now."""
-        if not self._source.caught_up or self._settler.is_ready or self._failed is not None:
+        settler = self._settler
+        if self._cursor.behind or settler.is_ready or self._failed is not None:
             return True
-        due = self.due
-        return due is not None and (self._source.ended or due <= self._clock())
+        due = settler.due
+        return due is not None and (self._cursor.ended or due <= self._clock())
 
     @property
     def statistics(self) -> Statistics:
         """What became of its changes."""
-        return replace(self._source.statistics, given=self._given, folded=self._settler.folded)
+        return replace(self._cursor.statistics, given=self._given, folded=self._settler.folded)
 
     def ahead(self, _count: int) -> Sequence[Change]:
         """Nothing is to be had as it is."""
@@ -283,10 +255,10 @@ class SettlingCursor:
         """One is read at a time, so none is given back."""
 
     def read(self, limit: int, *, scan: int = SCAN) -> list[Change | Gap]:
-        """Up to `limit` of what has settled, after reading no more than `scan` changes.
+        """Up to `limit` of what has settled, after looking at no more than `scan` changes.
 
         Raises:
-            AvirtError: what the source has raised; what was held back is given before.
+            SlowSubscriber: it fell behind, and asked for that; what was held back is given before.
         """
         settler = self._settler
         out = settler.take(limit)
@@ -299,34 +271,21 @@ class SettlingCursor:
         self._given += len(out)
         return out
 
-    def feed(self, items: Sequence[Change | Gap], place: int) -> None:
-        """What the source has given; before that, it had given all up to `place`."""
-        now = self._clock()
-        skipped = False
-        for item in items:
-            if isinstance(item, Gap):
-                self._settler.add(item, place, now)  # whoever resumes before it has to be told again
-                skipped = True
-            else:
-                self._settler.add(item, item.seq - 1 if skipped else place, now)
-                place, skipped = item.seq, False
-
-    def fail(self, error: AvirtError) -> None:
-        """The source gives nothing any more."""
-        self._failed = error
-        self._settler.release()
-
     def _read_on(self, scan: int) -> None:
-        source = self._source
-        if self._failed is not None:
-            return
-        place = source.seq
-        try:
-            self.feed(source.read_nowait(scan), place)
-        except AvirtError as error:
-            self.fail(error)
-            return
-        if source.ended:
-            self._settler.release()
+        cursor, settler = self._cursor, self._settler
+        now = self._clock()
+        if self._failed is None and cursor.behind:
+            place = cursor.seq
+            try:
+                items = cursor.read(scan, scan=scan)
+            except SlowSubscriber as error:
+                self._failed = error
+                settler.release()
+                return
+            for item in items:
+                # a Gap is about what is before it
+                settler.add(item, place if isinstance(item, Gap) else item.seq - 1, now)
+        if cursor.ended:
+            settler.release()
         else:
-            self._settler.expire(self._clock(), quiet=source.caught_up)
+            settler.expire(now, quiet=not cursor.behind)

@@ -308,14 +308,21 @@ class Store:
         filter: Filter = EVERYTHING,
         slow: Slow = Slow.COALESCE,
         since: Token | None = None,
+        disk: bool = True,
     ) -> Cursor:
-        """A place in the stream: the head, or right after a token; RevisionTooOld if that is gone."""
+        """A place in the stream: the head, or right after a token; RevisionTooOld if that is gone.
+
+        Args:
+            disk: a place that only the journal has will do.
+        """
         seq = self.window.head
         if since is not None:
             seq = since.seq
             reason = self._refusal(since)
             if not reason and self._runs is not None:
                 seq = self._runs.start(seq)
+            if not reason and not disk and seq + 1 < self.window.oldest:
+                reason = "pruned"
             if reason:
                 oldest = self.window.oldest if self._runs is None else self._runs.oldest
                 raise RevisionTooOld(oldest=oldest, head=self.window.head, reason=reason)
@@ -348,42 +355,40 @@ class Store:
         """A snapshot and every change after it; or, with a token, every change after that.
 
         Args:
-            settle: hold each domain's changes back until it has been quiet for so many seconds (`settle.py`).
+            settle: hold each domain's changes back until it has been quiet for so many seconds (`settle.py`). The
+                journal has no part in that: what the ring has lost is too old.
             durable: give a change only once it is on disk.
 
         Raises:
-            InvalidArgument: `since` is no token; `settle` is not above 0; `durable` without a journal.
+            InvalidArgument: `since` is no token; `settle` is not above 0; `durable` without a journal or with `settle`.
             ResourceError: `durable`, and the journal is lost.
             RevisionTooOld: the changes after the token are gone, and `too_old` says to raise.
         """
+        from avirt.events.subscription import Subscription
+
         if settle is not None and not 0 < settle < inf:
             raise InvalidArgument(f"settling for {settle} s can't work", hint="give seconds above 0, or nothing")
+        if settle is not None and durable:
+            raise InvalidArgument("what settles is not on disk as it is given", hint="leave out settle, or durable")
         read = filter if settle is None else filter.before_settling
         token = Token.parse(since) if isinstance(since, str) else since
         try:
-            cursor = self.cursor(filter=read, slow=slow, since=token)
+            cursor = self.cursor(filter=read, slow=slow, since=token, disk=settle is None)
         except RevisionTooOld:
             if too_old is TooOld.RAISE:
                 raise
             token = None
             cursor = self.cursor(filter=read, slow=slow)
         snapshot = None if token is not None else self.snapshot(filter=filter)
-        raw = self._subscription(cursor, snapshot, durable=durable)
-        if settle is None:
-            return raw
-        from avirt.events.settled import Settled
+        if settle is not None:
+            from avirt.events.settled import Settled
 
-        return Settled(self, raw, snapshot, settle=settle, filter=filter)
-
-    def _subscription(self, cursor: Cursor, snapshot: Snapshot | None, *, durable: bool) -> Subscription:
-        """To changes as they are."""
-        from avirt.events.subscription import Subscription
-
-        if not durable and cursor.seq + 1 >= self.window.oldest:
-            return Subscription(self, cursor, snapshot)
-        if self.journal is None:
-            raise InvalidArgument("there is no journal, so nothing is durable", hint="connect with journal=PATH")
-        return self.journal.subscription(cursor, snapshot, durable=durable)
+            return Settled(self, cursor, snapshot, settle=settle, filter=filter)
+        if durable or cursor.seq + 1 < self.window.oldest:
+            if self.journal is None:
+                raise InvalidArgument("there is no journal, so nothing is durable", hint="connect with journal=PATH")
+            return self.journal.subscription(cursor, snapshot, durable=durable)
+        return Subscription(self, cursor, snapshot)
 
     def others_since(self, seq: int, filter: Filter) -> bool:
         """Whether a change that can't be merged came after `seq` on a host that the filter wants."""

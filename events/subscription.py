@@ -95,21 +95,6 @@ class Subscription:
         return self._store.head - self._place()
 
     @property
-    def seq(self) -> int:
-        """The number that all that was given so far leads up to."""
-        return self._place()
-
-    @property
-    def caught_up(self) -> bool:
-        """There is nothing to be given now."""
-        return not (self._cursor.behind or length_hint(self._ahead))
-
-    @property
-    def ended(self) -> bool:
-        """Nothing comes any more."""
-        return self._closed or (self._store.closed and not self.lag)
-
-    @property
     def statistics(self) -> Statistics:
         """What became of its changes so far."""
         read = self._cursor.statistics

@@ -74,12 +74,24 @@ class Hosts(msgspec.Struct):
         return self.reached[0]
 
 
-def open_host(cli: Cli, name: str, uri: str | None, store: avirt.Store | None = None) -> avirt.connect:
+def open_host(
+    cli: Cli,
+    name: str,
+    uri: str | None,
+    store: avirt.Store | None = None,
+    recorder: avirt.Recorder | None = None,
+) -> avirt.connect:
     """One connection, by the CLI's options."""
     store = store or cli.store
     timeout = PERSONS_TIMEOUT if sys.stdin is not None and sys.stdin.isatty() else CONNECT_TIMEOUT
     return avirt.connect(
-        uri, name=name or None, readonly=cli.options.readonly, timeout=timeout, store=store, audit=cli.audit
+        uri,
+        name=name or None,
+        readonly=cli.options.readonly,
+        timeout=timeout,
+        store=store,
+        audit=cli.audit,
+        recorder=recorder,
     )
 
 

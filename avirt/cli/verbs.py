@@ -34,6 +34,15 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _speed(text: str) -> float:
+    if text == "max":
+        return math.inf
+    try:
+        return _seconds(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is no speed: a number above 0, or max") from None
+
+
 def _modes(text: str) -> tuple[ShutdownMode, ...]:
     try:
         return tuple(ShutdownMode(word.strip()) for word in text.split(","))
@@ -80,6 +89,9 @@ _FILE: Final = Argument(
     required=True,
     metavar="FILE",
     help="a file with the domain's XML; - for standard input",
+)
+_RECORDING: Final = Argument(
+    name="file", spelling="--file", operand=True, required=True, metavar="FILE", help="the recording"
 )
 _TIMEOUT: Final = Argument(
     name="timeout",
@@ -535,6 +547,43 @@ _STREAM: Final = (
             "avirt event --timeout 60",
         ),
         notes="Exit code 5 when the time is up and no event came.",
+        lasting=True,
+    ),
+    Row(
+        name="record",
+        summary="record what happens on a connection into a file, until Ctrl-C: for a bug report",
+        run="avirt.cli.record:record",
+        group="stream",
+        arguments=(
+            _RECORDING,
+            _flag("--force", "replace the file if it is there"),
+            Argument(
+                name="timeout", spelling="--timeout", metavar="SECONDS", convert=_seconds, help="end after so long"
+            ),
+        ),
+        examples=("avirt -c qemu:///system record bug.avirt", "avirt record bug.avirt --timeout 60 --force"),
+        notes="Passwords, XML and what guests send are not in the file (docs/record.md). Only you can read it.",
+        lasting=True,
+        ends_quietly=True,
+    ),
+    Row(
+        name="replay",
+        summary="play a recording again, and compare what follows with what followed then",
+        run="avirt.cli.record:replay",
+        group="stream",
+        arguments=(
+            _RECORDING,
+            Argument(
+                name="speed",
+                spelling="--speed",
+                metavar="N",
+                convert=_speed,
+                help="so many times as fast as it was; max (the default): as fast as it goes",
+            ),
+            _flag("--items", "from what the driver saw, not from the frames"),
+        ),
+        examples=("avirt replay bug.avirt", "avirt replay bug.avirt --speed 10", "avirt replay bug.avirt -o json"),
+        notes="Prints what `avirt watch` would have. Exit code 1 if anything follows otherwise than then.",
         lasting=True,
     ),
     Row(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -32,15 +32,15 @@ class Lines:
         self._out = cli.out
         self._several = several
 
-    def snapshot(self, host: avirt.Host, stream: avirt.Subscription) -> None:
+    def snapshot(self, host: str, records: Sequence[avirt.DomainRecord], token: str) -> None:
         """What there is."""
         out = self._out
         if out.format is Format.JSON:
-            out.object(snapshot_document(host.name, stream.snapshot, stream.token))
+            out.object(snapshot_document(host, records, token))
         elif out.format is Format.TABLE and not out.quiet:
-            out.line(clean(f"{host.name}: {counted(len(stream.snapshot), 'domain')}"))
-            records = sorted(stream.snapshot, key=lambda record: record.name)
-            out.lines(f"  {clean(record.name)}: {standing(record)}" for record in records)
+            out.line(clean(f"{host}: {counted(len(records), 'domain')}"))
+            by_name = sorted(records, key=lambda record: record.name)
+            out.lines(f"  {clean(record.name)}: {standing(record)}" for record in by_name)
         out.flush()
 
     def change(self, item: avirt.Change | avirt.Gap) -> None:
@@ -68,7 +68,7 @@ class Lines:
         """Print one host's stream, for ever."""
         with host.watch(domains=domains, settle=settle, since=since, durable=durable) as stream:
             if not stream.resumed:
-                self.snapshot(host, stream)
+                self.snapshot(host.name, stream.snapshot, stream.token)
             async for batch in stream.batches():
                 for item in batch:
                     self.change(item)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from avirt.drivers.sim.life import Step as Step
     from avirt.drivers.sim.world import Times as Times
     from avirt.drivers.sim.world import World as World
+    from avirt.recording.replay import Replayed as Replayed
+    from avirt.recording.replay import ReplayFrom as ReplayFrom
+    from avirt.recording.replay import replay as replay
     from avirt.testing.conformance import DriverConformance as DriverConformance
     from avirt.testing.faults import Cut as Cut
     from avirt.testing.faults import Delay as Delay
@@ -72,6 +75,8 @@ _LAZY: Final[dict[str, str]] = {
     "RefuseConnection": "avirt.testing.faults",
     "Reorder": "avirt.testing.faults",
     "RepeatEvent": "avirt.testing.faults",
+    "ReplayFrom": "avirt.recording.replay",
+    "Replayed": "avirt.recording.replay",
     "Rule": "avirt.testing.faults",
     "Scripted": "avirt.drivers.sim.life",
     "Seeded": "avirt.drivers.sim.life",
@@ -86,6 +91,7 @@ _LAZY: Final[dict[str, str]] = {
     "WireFaults": "avirt.testing.faults",
     "World": "avirt.drivers.sim.world",
     "findings": "avirt.testing.validate",
+    "replay": "avirt.recording.replay",
     "validate": "avirt.testing.validate",
 }
 
@@ -113,6 +119,8 @@ __all__ = [
     "RefuseConnection",
     "Reorder",
     "RepeatEvent",
+    "ReplayFrom",
+    "Replayed",
     "Rule",
     "Scripted",
     "Seeded",
@@ -127,6 +135,7 @@ __all__ = [
     "WireFaults",
     "World",
     "findings",
+    "replay",
     "validate",
 ]
 

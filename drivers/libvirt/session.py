@@ -21,6 +21,7 @@ from socket import socket
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from avirt.drivers.libvirt.dialect import LibvirtDialect
 from avirt.drivers.libvirt.generated.procedures import AuthType, Feature, Proc
@@ -82,6 +83,8 @@ async def open_connection(
     Cancellation: closes at once.
     """
     settings = settings or Settings()
+    if wire is not None and wire.window is not None:
+        settings = replace(settings, window=wire.window)
     with anyio.move_on_after(settings.connect_timeout) as patience:
         make = partial(_transport, connect or _connect, target)
         transport = await (make() if wire is None else wire.connect(make, LibvirtDialect()))

@@ -173,6 +173,11 @@ Connect = Callable[[], Awaitable[Transport]]
 class Wire(Protocol):
     """Stands between a driver and its sockets: a recorder that looks on, or a recording that plays their part."""
 
+    @property
+    def window(self) -> int | None:
+        """How many calls may be on their way at once; None: as ever. A recording answers whatever is asked."""
+        ...
+
     async def connect(self, connect: Connect, dialect: Dialect) -> Transport:
         """The transport to use. `connect` makes the real one, and raises as it does."""
         ...

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
 from avirt.errors import InvalidArgument, SlowSubscriber
-from avirt.events import Filter, Slow, Statistics, Store, Subscription, TooOld, apply
-from avirt.events.journal import open_store
-from avirt.model.change import Change, Gap, HostLost, Rebooted, RecordChange, StateChanged, Updated
-from avirt.model.record import DomainKey, DomainRecord
+from avirt.events import Filter, Slow, Statistics, Store, Subscription, TooOld
+from avirt.model.change import Change, Gap, HostLost, Rebooted, StateChanged, Updated
 
-from .test_journal import on_disk
 from .world import World
 
 MOMENT = 0.01
@@ -172,65 +167,3 @@ async def test_settled_is_given_when_it_is_due_and_not_before(autojump_clock: ob
         (53, StateChanged, 17),
         (98, Updated, 14),  # off it was and off it is
     ]
-
-
-# ---------------------------------------------------------------- with a journal
-
-
-@pytest.mark.anyio
-async def test_settled_subscription_resumes_from_what_only_the_disk_has(tmp_path: Path) -> None:
-    """And goes on from there to the ring, and on."""
-    world = World()
-    async with open_store(tmp_path / "j.db", capacity=50) as store:
-        for _ in range(20):
-            store.publish([*world.flips(20)])
-            await on_disk(store)
-        records: dict[DomainKey, DomainRecord] = {}
-        with store.subscribe(since=f"{store.epoch}:0", settle=MOMENT) as subscription, anyio.fail_after(10):
-            merged = 0
-            while merged < 410:
-                item = await anext(subscription)
-                assert isinstance(item, RecordChange)
-                apply(records, item)
-                if not merged:
-                    store.publish([*world.flips(10)])
-                merged += item.merged
-            assert merged == 410
-            assert (subscription.lag, subscription.token) == (0, f"{store.epoch}:410")
-        assert records == {each.domain: each for each in store.records("h0").values()}
-
-
-@pytest.mark.anyio
-async def test_settled_durable_subscription_gives_what_is_on_disk(tmp_path: Path) -> None:
-    """A token that it gave resumes in the next process; what was held back is given then."""
-    world = World()
-    async with open_store(tmp_path / "j.db") as store:
-        with store.subscribe(settle=MOMENT, durable=True) as subscription, anyio.fail_after(10):
-            store.publish([*world.flips(1)])
-            assert (await anext(subscription)).seq == 1
-            assert store.journal is not None
-            assert store.journal.written >= 1
-        with store.subscribe(settle=EVER, durable=True) as subscription:
-            store.publish([*world.flips(3)])
-            with anyio.move_on_after(0.2):
-                await anext(subscription)
-            token = subscription.token
-    async with open_store(tmp_path / "j.db") as store:
-        with store.subscribe(since=token, settle=MOMENT) as subscription, anyio.fail_after(10):
-            item = await anext(subscription)
-            assert isinstance(item, StateChanged)
-            assert item.merged == 3
-
-
-@pytest.mark.anyio
-async def test_settled_subscription_gives_what_is_held_back_before_the_error_of_its_source() -> None:
-    world, store = World(), Store(capacity=5)
-    with store.subscribe(settle=EVER, slow=Slow.DISCONNECT) as subscription:
-        store.publish([*world.flips(2)])
-        with anyio.move_on_after(0.05):
-            await anext(subscription)
-        store.publish([*world.flips(20)])
-        assert [item.seq for item in await subscription.next_batch()] == [2]
-        with pytest.raises(SlowSubscriber):
-            await subscription.next_batch()
-        assert await subscription.next_batch() == []

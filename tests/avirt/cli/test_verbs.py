@@ -45,7 +45,7 @@ VIRSH = [
     "version",
     "nodeinfo",
 ]
-OWN = ["watch", "wait", "hosts", "doctor", "help", "run"]
+OWN = ["watch", "wait", "record", "replay", "hosts", "doctor", "help", "run"]
 
 NOT_SERVED = {
     # storage, snapshots, consoles and passed descriptors come with their own parts of the API
