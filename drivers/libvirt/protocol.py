@@ -180,13 +180,7 @@ class Connection:
         """
         if self._error is not None:
             raise self._error
-        if fds:
-            self._fds += fds
-        elif not self._buffer and len(data) >= HEADER_SIZE:
-            # one reply, whole and alone, is what most reads bring
-            length, program, version, procedure, type_, serial, status = _HEADER.unpack_from(data)
-            if length == len(data) <= self.max_message and version == 1 and type_ == self._replies and not status:
-                return [Message(program, procedure, _REPLY, serial, _OK, data[HEADER_SIZE:])]
+        self._fds += fds
         if self._buffer:
             self._buffer += data
             if len(self._buffer) < self._wanted:
@@ -200,6 +194,18 @@ class Connection:
         if len(self._fds) > MAX_FDS:
             self._fail(f"{len(self._fds)} descriptors came that no message announced", messages)
         return messages
+
+    def receive_reply(self, data: bytes) -> Message | None:
+        """As `receive_data` if this is one reply, whole, alone and without an error; else None, and nothing is taken.
+
+        That is what most reads bring, hence a way of its own (client).
+        """
+        if self._buffer or self._fds or self._error is not None or len(data) < HEADER_SIZE:
+            return None
+        length, program, version, procedure, type_, serial, status = _HEADER.unpack_from(data)
+        if length != len(data) or length > self.max_message or type_ != self._replies or status or version != 1:
+            return None
+        return Message(program, procedure, _REPLY, serial, _OK, data[HEADER_SIZE:])
 
     def _parse(self, data: bytes, messages: list[Message]) -> int:
         """Collect the complete messages; answers how many bytes they take."""

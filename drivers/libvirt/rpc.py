@@ -194,6 +194,7 @@ class Rpc:
         self.inbound = 0
         self.lost: AvirtError | None = None
         self._transport = transport
+        transport.expects_descriptors = False  # they come when asked for only
         self._core = Core(Role.CLIENT)
         self._pending = Pending[Call[Any]](window=self.settings.window, max_queued=self.settings.max_queued)
         self._streams: dict[int, Call[Any]] = {}
@@ -230,10 +231,15 @@ class Rpc:
 
         Cancellation: as of `Call.wait`.
         """
-        call = self._make(procedure, args, timeout=timeout, priority=priority, key=key)
-        self._start(call)
-        if call.state is _QUEUED:
+        call = self._make(procedure, args, timeout, priority, key)
+        if self._transport.buffered:
+            self._pending.add(call)
             return await call.wait()
+        if not self._pending.start(call):
+            self._pump()
+            return await call.wait()
+        call.asked = self.inbound
+        self._transport.send(call.frame)
         # as `call.wait`, which would be a coroutine more for the way of nearly all calls
         call.waiter = waiter = self.waiter()
         try:
@@ -277,7 +283,8 @@ class Rpc:
         Args:
             raw: `wait()` returns the payload as it came, for a reply that is decoded in slices.
         """
-        call = self._make(procedure, args, timeout=timeout, priority=priority, key=key, raw=raw)
+        call = self._make(procedure, args, timeout, priority, key)
+        call.raw = raw
         self._pending.add(call)
         if not self._flush_due:
             self._flush_due = True
@@ -297,7 +304,8 @@ class Rpc:
                 hint="use a unix socket on the hypervisor's own host",
                 verb=procedure.name,
             )
-        call = self._make(procedure, args, timeout=timeout, fds=fds)
+        self._transport.expects_descriptors = True
+        call = self._make(procedure, args, timeout, fds=fds)
         call.takes_fds = True
         self._pending.add(call)
         self._pump()
@@ -321,7 +329,7 @@ class Rpc:
         """
         if procedure.stream is StreamKind.NONE:
             raise LocalProtocolError(f"{procedure.name} opens no stream", verb=procedure.name)
-        call = self._make(procedure, args, timeout=timeout)
+        call = self._make(procedure, args, timeout)
         call.on_stream = on_stream
         self._pending.add(call)
         self._streams[call.serial] = call
@@ -379,11 +387,9 @@ class Rpc:
         self,
         procedure: Procedure[R],
         args: Sequence[object],
-        *,
         timeout: float | None,
         priority: Priority | None = None,
         key: Hashable = None,
-        raw: bool = False,
         fds: Sequence[int] = (),
     ) -> Call[R]:
         if self.lost is not None or self.read_only or os.getpid() != self._pid:
@@ -397,10 +403,14 @@ class Rpc:
             )
         else:
             frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
-        deadline = inf if timeout is None else self._now() + timeout
+        deadline = inf
+        if timeout is not None:
+            deadline = self._now() + timeout
+            if deadline < self._timer_at and self._timer is not None:
+                wake(self._timer)
         if priority is None:
             priority = _URGENT if procedure.high else _NORMAL
-        call = Call(
+        return Call(
             procedure.program,
             procedure.number,
             serial,
@@ -410,24 +420,8 @@ class Rpc:
             rpc=self,
             what=procedure,
             frame=frame,
-            raw=raw,
             out_fds=fds,
         )
-        if deadline < self._timer_at and self._timer is not None:
-            wake(self._timer)
-        return call
-
-    def _start(self, call: Call[Any]) -> None:
-        """Send it at once if nothing is in the way, else queue it."""
-        transport = self._transport
-        if transport.buffered:
-            self._pending.add(call)
-        elif self._pending.start(call):
-            call.asked = self.inbound
-            frame, call.frame = call.frame, b""
-            transport.send(frame)
-        else:
-            self._pump()
 
     def flush(self) -> None:
         """Write what was submitted, as far as the window lets it."""
@@ -480,6 +474,9 @@ class Rpc:
 
     def on_data(self, data: bytes, fds: Sequence[int]) -> None:
         """Bytes came."""
+        if not fds and (reply := self._core.receive_reply(data)) is not None:
+            self._on_one_reply(reply)
+            return
         try:
             messages = self._core.receive_data(data, fds)
         except RemoteProtocolError as error:
@@ -513,6 +510,16 @@ class Rpc:
             if self._pinged and (owed := self._core.data_to_send()):
                 self._pinged = False
                 self._transport.send(owed)
+            if self._pending.queued:
+                self._pump()
+
+    def _on_one_reply(self, reply: Message) -> None:
+        self.inbound += 1
+        try:
+            self._on_reply(reply)
+        except RemoteProtocolError as error:
+            self.close(error)
+        else:
             if self._pending.queued:
                 self._pump()
 

@@ -84,6 +84,10 @@ class Receiver(Protocol):
 class Transport(Protocol):
     """A connected byte stream."""
 
+    expects_descriptors: bool
+    """Whether descriptors may come: True at first. Set to False, those that come all the same are closed unseen; reading
+    is cheaper then."""
+
     @property
     def loop(self) -> Loop:
         """The loop it runs on, whose clock counts for what goes over it."""

@@ -121,6 +121,7 @@ class _UnixTransport(ABC):
     passes_descriptors = True
 
     def __init__(self, sock: socket.socket) -> None:
+        self.expects_descriptors = True
         self._sock = sock
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._receiver: Receiver | None = None
@@ -231,15 +232,20 @@ class _UnixTransport(ABC):
 
     def _read(self) -> bool:
         """One read; False if there was nothing to read."""
+        fds: Sequence[int] = ()
+        flags = 0
         try:
-            data, control, flags, _ = self._sock.recvmsg(self._room, _ROOM, _CLOEXEC)
+            if self.expects_descriptors:
+                data, control, flags, _ = self._sock.recvmsg(self._room, _ROOM, _CLOEXEC)
+                if control:
+                    fds = _descriptors(control)
+            else:
+                data = self._sock.recv(self._room)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
             self.close(_lost(error))
             return False
-        self._room = _READ if len(data) == self._room else _READ_FIRST
-        fds: Sequence[int] = _descriptors(control) if control else ()
         if not data:
             close_fds(fds)
             self.close(ConnectionLost("the peer closed the connection", hint="the daemon ended or was restarted"))
@@ -248,6 +254,7 @@ class _UnixTransport(ABC):
             close_fds(fds)
             self.close(ConnectionLost("descriptors were lost", hint="this process has too many open files: ulimit -n"))
             return False
+        self._room = _READ if len(data) == self._room else _READ_FIRST
         if self._receiver is None:
             close_fds(fds)
             return True

@@ -192,7 +192,8 @@ class Pending(Generic[E]):
         entry.slot = True
         self.in_flight += 1
         self._live[entry.serial] = entry
-        self.earliest = min(self.earliest, entry.deadline)
+        if entry.deadline < self.earliest:
+            self.earliest = entry.deadline
         return True
 
     def take(self) -> list[E]:
