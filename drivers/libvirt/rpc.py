@@ -21,7 +21,7 @@ import msgspec
 from avirt.drivers.libvirt import codec
 from avirt.drivers.libvirt.errors import native_error
 from avirt.drivers.libvirt.keepalive import DEFAULT_COUNT, DEFAULT_INTERVAL, PING_MESSAGE, Keepalive, Verdict
-from avirt.drivers.libvirt.procedure import Procedure, ReadOnly, StreamKind
+from avirt.drivers.libvirt.procedure import Fds, Procedure, ReadOnly, StreamKind
 from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
 from avirt.drivers.libvirt.protocol import Connection as Core
 from avirt.drivers.transport.base import Transport, Waiter, wake
@@ -66,6 +66,7 @@ _MESSAGE: Final = MessageType.MESSAGE
 _ERROR: Final = MessageStatus.ERROR
 _QUEUED: Final = State.QUEUED
 _URGENT: Final = Priority.URGENT
+_NO_FDS: Final = Fds.NONE
 _NORMAL: Final = Priority.NORMAL
 
 
@@ -304,9 +305,20 @@ class Rpc:
                 hint="use a unix socket on the hypervisor's own host",
                 verb=procedure.name,
             )
-        self._transport.expects_descriptors = True
-        call = self._make(procedure, args, timeout, fds=fds)
+        call = self._make(procedure, args, timeout)
         call.takes_fds = True
+        if fds:
+            call.out_fds = fds
+            call.frame = self._core.send(
+                Message(
+                    procedure.program,
+                    procedure.number,
+                    MessageType.CALL_WITH_FDS,
+                    call.serial,
+                    payload=codec.pack(procedure, *args),
+                    fds=tuple(fds),
+                )
+            )
         self._pending.add(call)
         self._pump()
         try:
@@ -390,19 +402,14 @@ class Rpc:
         timeout: float | None,
         priority: Priority | None = None,
         key: Hashable = None,
-        fds: Sequence[int] = (),
     ) -> Call[R]:
         if self.lost is not None or self.read_only or os.getpid() != self._pid:
             self._check(procedure)
+        if procedure.fds is not _NO_FDS:
+            self._transport.expects_descriptors = True
         serial = self._pending.next_serial()
         payload = codec.pack(procedure, *args)
-        if fds:
-            kind = MessageType.CALL_WITH_FDS
-            frame = self._core.send(
-                Message(procedure.program, procedure.number, kind, serial, payload=payload, fds=tuple(fds))
-            )
-        else:
-            frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
+        frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
         deadline = inf
         if timeout is not None:
             deadline = self._now() + timeout
@@ -420,7 +427,6 @@ class Rpc:
             rpc=self,
             what=procedure,
             frame=frame,
-            out_fds=fds,
         )
 
     def flush(self) -> None:

@@ -85,8 +85,7 @@ class Transport(Protocol):
     """A connected byte stream."""
 
     expects_descriptors: bool
-    """Whether descriptors may come: True at first. Set to False, those that come all the same are closed unseen; reading
-    is cheaper then."""
+    """Whether descriptors may come: True at first. Not expected, they are closed unseen, and reading is cheaper."""
 
     @property
     def loop(self) -> Loop:

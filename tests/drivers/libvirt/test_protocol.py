@@ -346,6 +346,35 @@ def test_send_call_gives_the_bytes_of_send() -> None:
         core.send_call(REMOTE, 212, 7, bytes(73))
 
 
+def test_receive_reply_takes_one_whole_good_reply_alone_and_nothing_else() -> None:
+    """The short way of most reads; what it does not take, `receive_data` still gets whole."""
+    reply = frame(b"abcd", procedure=7, serial=9)
+    core = Connection(Role.CLIENT)
+    assert core.receive_reply(reply) == Connection(Role.CLIENT).receive_data(reply)[0]
+    assert Connection(Role.SERVER).receive_reply(reply) is None
+    others = [
+        reply[:20],
+        reply[:-1],
+        reply + reply,
+        frame(status=MessageStatus.ERROR),
+        frame(type=MessageType.MESSAGE),
+        frame(version=2),
+        frame(length=29),
+    ]
+    for data in others:
+        assert core.receive_reply(data) is None
+    small = Connection(Role.CLIENT, max_message=31)
+    assert small.receive_reply(reply) is None
+    assert core.receive_data(reply[:10]) == []
+    assert core.receive_reply(reply) is None
+    assert len(core.receive_data(reply[10:])) == 1
+    assert core.receive_data(b"", [3]) == []
+    assert core.receive_reply(reply) is None
+    with pytest.raises(RemoteProtocolError):
+        small.receive_data(reply)
+    assert small.receive_reply(frame(b"")) is None
+
+
 def test_connection_shows_what_it_waits_for() -> None:
     """In its repr."""
     core = Connection(Role.CLIENT)

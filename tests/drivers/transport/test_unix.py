@@ -70,6 +70,10 @@ async def running(recorder: Recorder) -> AsyncIterator[tuple[Transport, socket.s
     assert len(recorder.ends) == 1
 
 
+def open_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
 def same_file(one: int, two: int) -> bool:
     return os.path.sameopenfile(one, two)
 
@@ -110,6 +114,24 @@ async def test_descriptors_arrive_not_inheritable_with_their_bytes(tmp_path: Pat
             assert same_file(recorder.fds[0], one.fileno())
             assert same_file(recorder.fds[1], two.fileno())
     close_fds(recorder.fds)
+    close_fds(recorder.fds)
+
+
+async def test_descriptors_not_expected_are_closed_unseen(tmp_path: Path) -> None:
+    """Their bytes arrive all the same, and those that come later, expected again, are not lost."""
+    recorder = Recorder()
+    async with running(recorder) as (transport, peer):
+        transport.expects_descriptors = False
+        with (tmp_path / "a").open("w") as file:
+            before = open_descriptors()
+            socket.send_fds(peer, [b"x"], [file.fileno()])
+            await recorder.until(lambda: recorder.data == b"x")
+            assert recorder.fds == []
+            assert open_descriptors() == before
+            transport.expects_descriptors = True
+            socket.send_fds(peer, [b"y"], [file.fileno()])
+            await recorder.until(lambda: recorder.data == b"xy")
+            assert same_file(recorder.fds[0], file.fileno())
     close_fds(recorder.fds)
 
 
