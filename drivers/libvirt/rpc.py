@@ -453,13 +453,18 @@ class Rpc:
             frames.append(call.frame)
             call.frame = b""
             if call.out_fds:
-                self._transport.send(b"".join(frames))
+                self._write(b"".join(frames))
                 frames.clear()
                 # one byte a descriptor, after the message and not counted in it (§2)
                 for fd in call.out_fds:
-                    self._transport.send(b"\0", [fd])
+                    self._write(b"\0", [fd])
         if frames:
-            self._transport.send(b"".join(frames))
+            self._write(b"".join(frames))
+
+    def _write(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        """Send, unless what was sent just before was more than the peer takes, and ended the connection."""
+        if self.lost is None:
+            self._transport.send(data, fds)
 
     def abandon(self, call: Call[Any]) -> None:
         """The task that waited for this call was cancelled."""
@@ -688,8 +693,8 @@ class Rpc:
         for call, sent in self._pending.expire(now):
             self._expire(call, sent=sent)
         self._pump()
-        at = min(self._pending.earliest, self._watch_silence(now))
-        return at if self.lost is None else None
+        at = self._watch_silence(now) if self.lost is None else inf
+        return min(self._pending.earliest, at) if self.lost is None else None
 
     def _expire(self, call: Call[Any], *, sent: bool) -> None:
         name = call.what.name

@@ -421,6 +421,16 @@ async def test_daemon_that_answers_pings_is_kept() -> None:
         await works(rpc)
 
 
+async def test_ping_that_is_due_when_the_connection_ends_is_not_sent() -> None:
+    """The end is told as what it is, not as a failed ping."""
+    async with connected(settings=Settings(ping_interval=1e-9, ping_count=100_000)) as (rpc, _):
+        await works(rpc)
+        rpc.close(ConnectionLost("the end"))
+        for _ in range(2):  # the first look sees that messages came, by the second one a ping is due
+            await rpc.keep_time()
+        assert "the end" in str(await rpc.wait_closed())
+
+
 async def test_full_window_proves_nothing() -> None:
     """The server reads no ping then (libvirt-wire §3): the calls' deadlines decide."""
     settings = Settings(ping_interval=0.02, ping_count=1, window=2)
