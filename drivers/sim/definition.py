@@ -61,10 +61,12 @@ def read_xml(xml: str) -> Definition:
         uuid = UUID(text) if text else None
     except ValueError:
         raise _refused(f"<uuid> is malformed: '{text}'") from None
+    on_crash = (root.findtext("on_crash") or "").strip()
     config = Config(
         memory_kib=_memory_kib(root.find("memory")),
         vcpus=_number(root.findtext("vcpu") or "1", "vcpu"),
-        preserve=(root.findtext("on_crash") or "").strip() == "preserve",
+        preserve=on_crash == "preserve",
+        restart=on_crash == "restart",
         xml=xml,
     )
     return Definition(name=name, uuid=uuid, config=config)
@@ -99,7 +101,7 @@ def _made(domain: SimDomain) -> Element:
         SubElement(root, tag, {"unit": "KiB"}).text = str(config.memory_kib)
     SubElement(root, "vcpu", {"placement": "static"}).text = str(config.vcpus)
     SubElement(SubElement(root, "os"), "type", {"arch": "x86_64"}).text = "hvm"
-    SubElement(root, "on_crash").text = "preserve" if config.preserve else "destroy"
+    SubElement(root, "on_crash").text = _on_crash(config)
     devices = SubElement(root, "devices")
     disk = SubElement(devices, "disk", {"type": "file", "device": "disk"})
     SubElement(disk, "source", {"file": f"/var/lib/sim/{domain.name}.qcow2"})
@@ -109,6 +111,10 @@ def _made(domain: SimDomain) -> Element:
     SubElement(nic, "mac", {"address": "52:54:00:" + ":".join(f"{byte:02x}" for byte in domain.key[:3])})
     SubElement(nic, "source", {"network": "default"})
     return root
+
+
+def _on_crash(config: Config) -> str:
+    return "restart" if config.restart else "preserve" if config.preserve else "destroy"
 
 
 def _set_first(root: Element, index: int, tag: str, text: str) -> None:

@@ -50,11 +50,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         xml: the definition it was read from, "" for one that is made from the rest.
         preserve: a crashed guest is kept as it is (`on_crash` preserve), else destroyed.
+        restart: it is booted again in its process (`on_crash` restart).
     """
 
     memory_kib: int = 2 * 1024 * 1024
     vcpus: int = 2
     preserve: bool = False
+    restart: bool = False
     xml: str = ""
 
 
@@ -184,7 +186,7 @@ class SimDomain:
         self._need_active()
         self.boots += 1
         self._down_asked = False
-        self._tell(*self.world.habits.reset)
+        self._tell(*self.world.habits.rebooted)
 
     def suspend(self) -> None:
         """virDomainSuspend. Of a paused domain: nothing to do, no event."""
@@ -280,21 +282,32 @@ class SimDomain:
         self._after(self.world.times.stopping, lambda: self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN))
 
     def guest_reboot(self) -> None:
-        """The guest reboots in its process: same id, one event. Elsewhere another process takes over."""
+        """The guest reboots in its process, with the same id. Elsewhere another process takes over."""
         if self.state is DomainState.RUNNING and self.world.habits.reboots_anew:
             self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN, forget=False)
             self.start()
         elif self.state is DomainState.RUNNING:
             self.boots += 1
             self._down_asked = False
-            self._tell(Moment.REBOOT)
+            self._tell(*self.world.habits.rebooted)
 
-    def crash(self) -> None:
-        """The guest panics: kept as CRASHED where the configuration says preserve, else off."""
+    def crash(self, *, told_paused: bool = False) -> None:
+        """The guest panics: kept as CRASHED or booted again where the configuration says so, else off.
+
+        Args:
+            told_paused: it is told as paused first, as QEMU's driver does now and then: two threads of it hurry.
+        """
         self._need_active()
+        if told_paused and self.state is DomainState.RUNNING:
+            self._tell(Moment.SUSPENDED_PAUSED)
         self._enter(DomainState.CRASHED, CrashedReason.PANICKED)
         self._tell(Moment.CRASHED_PANICKED)
-        if not self.config.preserve:
+        if self.config.restart:
+            self.boots += 1
+            self._tell(Moment.REBOOT)
+            self._enter(DomainState.RUNNING, RunningReason.CRASHED)
+            self._tell(Moment.RESUMED_UNPAUSED, *self.world.habits.rebooted)
+        elif not self.config.preserve:
             self._stop(ShutoffReason.CRASHED, Moment.STOPPED_CRASHED)
 
     def kill_emulator(self, *, told_first: bool = False) -> None:

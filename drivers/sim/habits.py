@@ -28,7 +28,8 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
         iterations: how many passes over the memory are told.
         destroyed: told when a domain is destroyed.
         guest_off: told when the guest powers off, before it stops; without it there is no SHUTDOWN either.
-        reset: told when a domain is reset. SeaBIOS resets the machine once more, so it is told twice.
+        rebooted: told when a domain is reset or its guest reboots. SeaBIOS resets the machine once more, so it is told
+            twice.
         reboots_anew: a reboot ends the process and starts another, with a new id.
         refuses_pause: suspending what is paused is an error; else nothing.
         old_id: the stops that are told with the id that the domain had.
@@ -45,7 +46,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int = 2
     destroyed: tuple[Moment, ...] = (Moment.SHUTDOWN_BY_HOST, Moment.STOPPED_DESTROYED)
     guest_off: tuple[Moment, ...] = (Moment.SHUTDOWN_BY_GUEST,)
-    reset: tuple[Moment, ...] = (Moment.REBOOT, Moment.REBOOT)
+    rebooted: tuple[Moment, ...] = (Moment.REBOOT, Moment.REBOOT)
     reboots_anew: bool = False
     refuses_pause: bool = False
     # the daemon makes the event before it clears the id, where the process ended by itself
@@ -65,7 +66,7 @@ _PLAIN: Final = Habits(
     iterations=0,
     destroyed=(Moment.STOPPED_DESTROYED,),
     guest_off=(),
-    reset=(),
+    rebooted=(),
     old_id=frozenset(),
 )
 """A driver that tells one event for each thing."""

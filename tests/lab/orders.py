@@ -5,7 +5,7 @@ The tables were recorded from libvirt 9.0.0. A test module gives the fixture `si
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -21,7 +21,7 @@ from avirt.uri import parse_uri
 from tests.lab.place import Place
 from tests.lab.site import PATIENCE
 
-__all__ = ["LXC_ORDERS", "QEMU_ORDERS", "TEST_ORDERS", "Order", "Orders", "telling"]
+__all__ = ["GUEST_ORDERS", "LXC_ORDERS", "QEMU_ORDERS", "TEST_ORDERS", "Order", "Orders", "plain", "telling"]
 
 Order = tuple[str, Sequence[str]]
 """A command of virsh's for the domain "d" ("define" and "create" take its definition), and what is told: each event as
@@ -79,6 +79,29 @@ TEST_ORDERS: Final[Sequence[Order]] = (
     ("create", ["Started Booted#"]),
     ("destroy", ["Stopped Destroyed#"]),
 )
+
+
+_BOOTED: Final = ["Resumed Unpaused#", "Started Booted#"]
+
+GUEST_ORDERS: Final[Mapping[str, Sequence[str]]] = {
+    # what QEMU's driver tells of a guest that does something by itself, from its start on
+    "powers off": [*_BOOTED, "Shutdown Finished after guest request#", "Stopped Shutdown#"],
+    "reboots": [*_BOOTED, "reboot#", "reboot#"],
+    "panics, destroyed": [*_BOOTED, "Crashed Panicked#", "Stopped Crashed"],
+    "panics, preserved": [*_BOOTED, "Crashed Panicked#"],
+    "panics, restarted": [*_BOOTED, "Crashed Panicked#", "reboot#", "Resumed Unpaused#", "reboot#", "reboot#"],
+}
+
+
+def plain(words: Sequence[str]) -> list[str]:
+    """Without what comes only now and then: how often a reboot is told; that a guest that panics was paused first."""
+    kept: list[str] = []
+    for word in words:
+        if word == "Crashed Panicked#" and kept and kept[-1] == "Suspended Paused#":
+            kept.pop()
+        if not (word == "reboot#" and kept and kept[-1] == "reboot#"):
+            kept.append(word)
+    return kept
 
 
 class Told:

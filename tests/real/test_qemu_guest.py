@@ -13,6 +13,7 @@ from avirt.model.command import ShutdownMode
 from avirt.model.native_event import AgentLifecycle
 from avirt.model.state import CrashedReason, DomainState, ShutoffReason
 from tests.lab.guests import linux
+from tests.lab.orders import GUEST_ORDERS, plain, telling
 from tests.lab.recording import Recording, record
 from tests.lab.site import Site
 
@@ -38,7 +39,7 @@ async def booted(seen: Recording) -> None:
 @ON_ASYNCIO
 async def test_power_button_shuts_it_down(qemu: Site, guest_images: Path) -> None:
     """`shutdown` returns when it was seen down; SHUTDOWN is on the way."""
-    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen:
+    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen, telling(qemu) as told:
         domain = await host.define(linux("acpi", guest_images))
         await domain.start()
         await booted(seen)
@@ -49,6 +50,7 @@ async def test_power_button_shuts_it_down(qemu: Site, guest_images: Path) -> Non
         assert outcome.record.reason is ShutoffReason.SHUTDOWN
         await seen.settles(qemu)
         await qemu.agree()
+        assert plain(told.words[1:]) == plain(GUEST_ORDERS["powers off"])
     assert seen.states("acpi") == ["shutoff", "running", "shutoff"]
 
 
@@ -68,7 +70,7 @@ async def test_agent_shuts_it_down(qemu: Site, guest_images: Path) -> None:
 @ON_TRIO
 async def test_reboot_keeps_it_running(qemu: Site, guest_images: Path) -> None:
     """One `Rebooted`, the same runtime id, running all the time; the agent connects again."""
-    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen:
+    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen, telling(qemu) as told:
         domain = await host.define(linux("again", guest_images))
         await domain.start()
         await booted(seen)
@@ -79,13 +81,15 @@ async def test_reboot_keeps_it_running(qemu: Site, guest_images: Path) -> None:
         assert domain.id == before
         assert len(seen.of(Rebooted)) == 1
         assert seen.states("again") == ["shutoff", "running"]
+        await told.until(4)
+        assert plain(told.words[1:]) == plain(GUEST_ORDERS["reboots"])
         await qemu.agree()
 
 
 @ON_ASYNCIO
 async def test_panic_is_crashed_and_still_there(qemu: Site, guest_images: Path) -> None:
     """With on_crash=preserve: CRASHED(panicked), active, until someone destroys it."""
-    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen:
+    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen, telling(qemu) as told:
         domain = await host.create(linux("panic", guest_images, arguments="lab.panic"))
         last = await domain.wait_for(DomainState.CRASHED, timeout=BOOT)
         assert last.reason is CrashedReason.PANICKED
@@ -93,6 +97,7 @@ async def test_panic_is_crashed_and_still_there(qemu: Site, guest_images: Path) 
         assert last.id is not None
         await seen.settles(qemu)
         await qemu.agree()
+        assert plain(told.words) == plain(GUEST_ORDERS["panics, preserved"])
         await domain.destroy()
         await seen.some(Removed)
         assert await qemu.agree() == {}
@@ -101,13 +106,14 @@ async def test_panic_is_crashed_and_still_there(qemu: Site, guest_images: Path) 
 @ON_UVLOOP
 async def test_panic_with_on_crash_destroy_ends_it(qemu: Site, guest_images: Path) -> None:
     """It ends as SHUTOFF(crashed), as virsh says."""
-    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen:
+    async with avirt.connect(qemu.uri) as host, record(host.watch()) as seen, telling(qemu) as told:
         domain = await host.define(linux("burned", guest_images, arguments="lab.panic", on_crash="destroy"))
         await domain.start()
         await domain.wait_for(DomainState.SHUTOFF, timeout=BOOT)
         await seen.settles(qemu)
         truth = await qemu.agree()
         assert truth[str(domain.uuid)]["reason"] == "crashed"
+        assert plain(told.words[1:]) == plain(GUEST_ORDERS["panics, destroyed"])
 
 
 @ON_TRIO

@@ -22,6 +22,7 @@ def test_read_takes_what_the_simulation_knows() -> None:
         "<on_crash>preserve</on_crash></domain>"
     )
     assert (definition.name, definition.uuid) == ("vm", U1)
+    assert read_xml("<domain><name>a</name><memory>1</memory><on_crash>restart</on_crash></domain>").config.restart
     assert (definition.config.memory_kib, definition.config.vcpus, definition.config.preserve) == (2**21, 4, True)
 
 

@@ -192,10 +192,10 @@ def test_shutdown_by_other_modes_is_unsupported(running: SimDomain, mode: Shutdo
 # ---------------------------------------------------------------- reboot
 
 
-def test_reboot_keeps_the_id_and_tells_one_event(stage: Stage, running: SimDomain) -> None:
+def test_reboot_keeps_the_id_and_is_told_twice(stage: Stage, running: SimDomain) -> None:
     running.reboot([ShutdownMode.AGENT])
     stage.wait(10)
-    assert stage.moments() == [Moment.REBOOT]
+    assert stage.moments() == [Moment.REBOOT, Moment.REBOOT]
     assert (running.id, running.boots) == (1, 2)
 
 
@@ -485,6 +485,21 @@ def test_crash_destroys_as_a_rule(stage: Stage, running: SimDomain) -> None:
     running.crash()
     assert stage.moments() == [Moment.CRASHED_PANICKED, Moment.STOPPED_CRASHED]
     assert shown(running) == (DomainState.SHUTOFF, ShutoffReason.CRASHED)
+
+
+def test_crash_may_be_told_as_a_pause_first(stage: Stage, running: SimDomain) -> None:
+    running.crash(told_paused=True)
+    assert stage.moments() == [Moment.SUSPENDED_PAUSED, Moment.CRASHED_PANICKED, Moment.STOPPED_CRASHED]
+
+
+def test_crash_with_restart_boots_again_in_its_process(stage: Stage) -> None:
+    domain = stage.world.add("vm3", running=True, config=Config(restart=True))
+    stage.moments()
+    domain.crash()
+    told = stage.moments()
+    assert told == [Moment.CRASHED_PANICKED, Moment.REBOOT, Moment.RESUMED_UNPAUSED, Moment.REBOOT, Moment.REBOOT]
+    assert shown(domain) == (DomainState.RUNNING, RunningReason.CRASHED)
+    assert (domain.id, domain.boots) == (1, 2)
 
 
 def test_crash_with_preserve_stays_active(stage: Stage) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from avirt.testing import LibvirtSim, Profile
+from avirt.testing import Config, LibvirtSim, Profile, SimDomain
 from avirt.testing.simulators.libvirt import LXC, QEMU, TEST
-from tests.lab.orders import LXC_ORDERS, TEST_ORDERS, Orders
+from tests.lab.orders import GUEST_ORDERS, LXC_ORDERS, TEST_ORDERS, Orders, telling
 from tests.lab.place import Place
 from tests.lab.sim_site import SimSite
 
@@ -33,6 +33,32 @@ class OfSim(Orders):
 
 class TestQemu(OfSim):
     """The QEMU driver."""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("story", "config", "act"),
+    [
+        ("powers off", Config(), SimDomain.guest_shutdown),
+        ("powers off", Config(), SimDomain.shutdown),
+        ("reboots", Config(), SimDomain.reboot),
+        ("panics, destroyed", Config(), SimDomain.crash),
+        ("panics, preserved", Config(preserve=True), SimDomain.crash),
+        ("panics, restarted", Config(restart=True), SimDomain.crash),
+    ],
+)
+async def test_guest_that_does_something_by_itself(
+    story: str, config: Config, act: Callable[[SimDomain], object]
+) -> None:
+    """The same as Linux under QEMU (`tests/real/test_qemu_guest.py`)."""
+    async with LibvirtSim() as sim:
+        with sim.world.muted():
+            domain = sim.world.add("d", config=config)
+        async with telling(SimSite(sim)) as told:
+            domain.start()
+            act(domain)
+            await told.until(len(GUEST_ORDERS[story]))
+            assert told.words == GUEST_ORDERS[story]
 
 
 class TestLxc(OfSim):
