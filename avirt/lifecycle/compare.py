@@ -17,7 +17,7 @@ from avirt.lifecycle.reads import gone, read
 from avirt.lifecycle.rules import Entry
 from avirt.model.change import Change, Origin, Updated
 from avirt.model.observation import Observation
-from avirt.model.record import DomainRecord, Key
+from avirt.model.record import Certainty, DomainRecord, Key
 from avirt.model.state import DomainState, PausedReason
 
 __all__ = ["Difference", "Differs", "absent", "differing"]
@@ -46,7 +46,7 @@ def differing(ledger: Ledger, items: Iterable[Observation], asked: int, now: Now
     for seen in items:
         entry = ledger.entries.get(seen.key)
         record = None if entry is None else entry.record
-        if _is_arriving(seen, record):
+        if (record is not None and _is_alike(seen, record)) or _is_arriving(seen, record):
             continue
         scratch, copied = _copied(ledger, seen.key, entry, now)
         read(scratch, copied, seen, asked, Origin.AUDIT)
@@ -72,6 +72,26 @@ def _copied(ledger: Ledger, key: Key, entry: Entry | None, now: Now) -> tuple[Le
     if copied.record is not None:
         scratch.records[key] = copied.record
     return scratch, copied
+
+
+def _is_alike(seen: Observation, record: DomainRecord) -> bool:
+    """Whether it says just what is known: nearly all do, and need not be looked at by all the rules."""
+    status = seen.status
+    return (
+        status is not None
+        and status.state is record.state
+        and status.reason is record.reason
+        and status.transition is None
+        and status.idle is record.idle
+        and status.needs_answer is record.needs_answer
+        and seen.active in (None, record.active)
+        and seen.id in (None, record.id)
+        and seen.name in (None, record.name)
+        and seen.persistent in (None, record.persistent)
+        and seen.autostart in (None, record.autostart)
+        and seen.marker in (None, record.marker)
+        and record.certainty is Certainty.LIVE
+    )
 
 
 def _is_arriving(seen: Observation, record: DomainRecord | None) -> bool:

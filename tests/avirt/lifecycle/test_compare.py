@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from avirt.lifecycle.compare import Differs
-from avirt.model.observation import Listing, Observation, Scope, Signal
+from avirt.model.observation import Listing, Observation, ReadFailed, Scope, Signal
 from avirt.model.record import Key
 from avirt.model.state import PausedReason, RunningReason, ShutoffReason
 from tests.avirt.lifecycle.lab import KEY, OFF, OTHER, PAUSED, RUNNING, Lab, off, paused, running
@@ -58,6 +58,15 @@ def test_compare_a_listing_that_is_incomplete_lacks_nothing(lab: Lab) -> None:
 def test_compare_what_no_event_tells_differs_otherwise(lab: Lab) -> None:
     assert differing(lab, lab.observe(RUNNING, id=3, autostart=True)) == [(KEY, Differs.UNTOLD)]
     assert differing(lab, lab.observe(running(RunningReason.UNPAUSED), id=3)) == [(KEY, Differs.UNTOLD)]
+
+
+def test_compare_a_record_that_is_stale_differs_though_it_is_right(lab: Lab) -> None:
+    lab.step(ReadFailed(KEY, "hangs"))
+    assert differing(lab, lab.observe(RUNNING, id=3)) == [(KEY, Differs.UNTOLD)]
+
+
+def test_compare_what_says_no_state_says_nothing(lab: Lab) -> None:
+    assert differing(lab, lab.observe(None, active=True, id=3)) == []
 
 
 def test_compare_a_listing_that_an_event_overtook_says_nothing(lab: Lab) -> None:
