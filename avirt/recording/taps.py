@@ -182,6 +182,10 @@ class TappedTransport:
         """The transport's."""
         return self._transport.buffered
 
+    def expect_descriptors(self, expected: bool) -> None:
+        """As the transport's."""
+        self._transport.expect_descriptors(expected)
+
     async def run(self, receiver: Receiver) -> None:
         """Read until the stream is over."""
         self._receiver = receiver

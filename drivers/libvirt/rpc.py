@@ -195,7 +195,7 @@ class Rpc:
         self.inbound = 0
         self.lost: AvirtError | None = None
         self._transport = transport
-        transport.expects_descriptors = False  # they come when asked for only
+        transport.expect_descriptors(False)  # they come when asked for only
         self._core = Core(Role.CLIENT)
         self._pending = Pending[Call[Any]](window=self.settings.window, max_queued=self.settings.max_queued)
         self._streams: dict[int, Call[Any]] = {}
@@ -406,7 +406,7 @@ class Rpc:
         if self.lost is not None or self.read_only or os.getpid() != self._pid:
             self._check(procedure)
         if procedure.fds is not _NO_FDS:
-            self._transport.expects_descriptors = True
+            self._transport.expect_descriptors(True)
         serial = self._pending.next_serial()
         payload = codec.pack(procedure, *args)
         frame = self._core.send_call(procedure.program, procedure.number, serial, payload)

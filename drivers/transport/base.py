@@ -84,9 +84,6 @@ class Receiver(Protocol):
 class Transport(Protocol):
     """A connected byte stream."""
 
-    expects_descriptors: bool
-    """Whether descriptors may come: True at first. Not expected, they are closed unseen, and reading is cheaper."""
-
     @property
     def loop(self) -> Loop:
         """The loop it runs on, whose clock counts for what goes over it."""
@@ -105,6 +102,10 @@ class Transport(Protocol):
     @property
     def buffered(self) -> int:
         """Bytes in the out-buffer."""
+        ...
+
+    def expect_descriptors(self, expected: bool) -> None:
+        """Whether any may come; at first they may. Those not expected are closed unseen, and reading is cheaper."""
         ...
 
     async def run(self, receiver: Receiver) -> None:

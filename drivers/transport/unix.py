@@ -121,7 +121,7 @@ class _UnixTransport(ABC):
     passes_descriptors = True
 
     def __init__(self, sock: socket.socket) -> None:
-        self.expects_descriptors = True
+        self._expects_descriptors = True
         self._sock = sock
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._receiver: Receiver | None = None
@@ -230,12 +230,15 @@ class _UnixTransport(ABC):
 
     # ------------------------------------------------------------ reading
 
+    def expect_descriptors(self, expected: bool) -> None:
+        self._expects_descriptors = expected
+
     def _read(self) -> bool:
         """One read; False if there was nothing to read."""
         fds: Sequence[int] = ()
         flags = 0
         try:
-            if self.expects_descriptors:
+            if self._expects_descriptors:
                 data, control, flags, _ = self._sock.recvmsg(self._room, _ROOM, _CLOEXEC)
                 if control:
                     fds = _descriptors(control)

@@ -138,7 +138,6 @@ class Inner:
     """A transport that notes what it is told."""
 
     passes_descriptors = False
-    expects_descriptors = True
     is_closed = False
     buffered = 7
 
@@ -154,6 +153,9 @@ class Inner:
 
     def send(self, data: bytes, fds: object = ()) -> None:
         self.done.append((data, fds))
+
+    def expect_descriptors(self, expected: bool) -> None:
+        self.done.append(f"descriptors {expected}")
 
     async def drain(self) -> None:
         self.done.append("drain")
@@ -192,11 +194,12 @@ async def test_tapped_transport_passes_on_everything_and_records_what_is_clean(t
         assert isinstance(tapped, TappedTransport)
         assert (tapped.passes_descriptors, tapped.is_closed, tapped.buffered) == (False, False, 7)
         assert tapped.loop is inner.loop
+        tapped.expect_descriptors(False)
         await tapped.run(receiver)
         tapped.send(b"xY", (3,))
         await tapped.drain()
         tapped.close()
-    assert inner.done == [(b"xY", (3,)), "drain", None]
+    assert inner.done == ["descriptors False", (b"xY", (3,)), "drain", None]
     assert receiver.told[:3] == [b"aB", b"", "drain"]
     assert isinstance(receiver.told[3], ConnectionLost)
     opened, came, closed, went = (await read(tmp_path / "r")).lines

@@ -121,14 +121,14 @@ async def test_descriptors_not_expected_are_closed_unseen(tmp_path: Path) -> Non
     """Their bytes arrive all the same, and those that come later, expected again, are not lost."""
     recorder = Recorder()
     async with running(recorder) as (transport, peer):
-        transport.expects_descriptors = False
+        transport.expect_descriptors(False)
         with (tmp_path / "a").open("w") as file:
             before = open_descriptors()
             socket.send_fds(peer, [b"x"], [file.fileno()])
             await recorder.until(lambda: recorder.data == b"x")
             assert recorder.fds == []
             assert open_descriptors() == before
-            transport.expects_descriptors = True
+            transport.expect_descriptors(True)
             socket.send_fds(peer, [b"y"], [file.fileno()])
             await recorder.until(lambda: recorder.data == b"xy")
             assert same_file(recorder.fds[0], file.fileno())
