@@ -19,8 +19,8 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
+from avirt.drivers.base import Driver
 from avirt.drivers.registry import load_driver
-from avirt.errors import InternalError
 from avirt.events.store import Store
 from avirt.groups import foremost
 from avirt.lifecycle import HostLifecycle, Now, Step
@@ -68,40 +68,50 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     notes: Sequence[str]
 
 
-async def replay(path: str | os.PathLike[str], *, source: ReplayFrom | None = None) -> Replayed:
+async def replay(
+    path: str | os.PathLike[str], *, source: ReplayFrom | None = None, driver: Driver | None = None
+) -> Replayed:
     """Play a file that `avirt record` or a `Recorder` wrote, as fast as it goes.
 
     The same file gives the same changes, with the same revisions in the same order, on every loop.
 
     Args:
         source: play this; by default the frames if there are some, else the Items.
+        driver: play the frames to this driver instead of the scheme's.
 
     Raises:
         InvalidArgument: it is no recording, is broken, or of a newer avirt.
+        InvalidURI, Unsupported: its driver is not here; Items need none.
         InternalError: a bug of ours, which is what a recording is for.
     """
     recording = await to_thread.run_sync(partial(read_recording, path))
-    return await play(recording, source=source)
+    return await play(recording, source=source, driver=driver)
 
 
-async def play(recording: Recorded, *, source: ReplayFrom | None = None, patience: float = PATIENCE) -> Replayed:
+async def play(
+    recording: Recorded,
+    *,
+    source: ReplayFrom | None = None,
+    driver: Driver | None = None,
+    patience: float = PATIENCE,
+) -> Replayed:
     """The same of a recording that is read. `patience`: real seconds for what a driver has to do and does not."""
     if source is None:
         source = ReplayFrom.FRAMES if any(isinstance(line, Frames) for line in recording.lines) else ReplayFrom.ITEMS
+    uri = parse_uri(recording.header.uri)
+    if driver is None and source is ReplayFrom.FRAMES:
+        driver = await load_driver(uri.scheme)
     run = _Run(recording)
-    if source is ReplayFrom.ITEMS:
-        await run.through(None)
-    else:
-        driver = await load_driver(parse_uri(recording.header.uri).scheme)
-        try:
+    try:
+        if source is ReplayFrom.ITEMS or driver is None:
+            await run.through(None)
+        else:
             async with anyio.create_task_group() as tasks:
                 await run.through(Stage(recording.header, driver, tasks, patience=patience))
                 tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = foremost(group)
-            if isinstance(error, Exception):
-                raise InternalError(f"replaying met a bug: {error!r}") from error
-            raise error from error.__cause__
+    except Exception as error:  # noqa: BLE001  alone or in a group, it is a bug of ours, and told as one
+        bug = foremost(error)
+        raise bug from bug.__cause__
     return run.result(source)
 
 
@@ -120,7 +130,7 @@ class _Run:
     async def through(self, stage: Stage | None) -> None:
         """Line by line."""
         for number, line in enumerate(self._recording.lines, 2):
-            if number % _LINES == 0:
+            if number % _LINES == 0 or isinstance(line, Took):  # a listing's slice is as much as a loop may do at once
                 await checkpoint()
             if isinstance(line, Lost):
                 self._notes.append(f"{line.lines} lines are missing at line {number}: what follows is not played")

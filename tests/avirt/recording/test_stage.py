@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from avirt.errors import AvirtError, CannotConnect
@@ -56,6 +57,25 @@ async def test_replay_of_verbs_needs_nobody_to_make_their_calls(tmp_path: Path) 
     await same_again(tmp_path / "r", changes)
     recording = await read(tmp_path / "r")
     assert sum(isinstance(line, Opened) for line in recording.lines) == 2
+
+
+async def test_recording_of_passwords_has_none(tmp_path: Path) -> None:
+    """Given in XML, read in XML, sent to a guest; also not in an error that quotes them."""
+    file = tmp_path / "r"
+    xml = "<domain type='qemu'><name>new</name><memory>9</memory><graphics type='vnc' passwd='tweettweet'/></domain>"
+    async with LibvirtSim(domains=1, memory=True) as sim, recorded(sim, file) as host:
+        domain = await host.define(xml)
+        await domain.xml(secure=True)
+        with pytest.raises(AvirtError):
+            await host.define("<domain type='qemu'><name>tweettweet")
+        sim.faults.fail_call(1, text="no: tweettweet", procedure="domain_create_with_flags")
+        with pytest.raises(AvirtError):
+            await domain.start(timeout=5)
+    frames = b"".join(line.data for line in (await read(file)).lines if isinstance(line, Frames))
+    assert b"new" in frames
+    assert b"tweet" not in frames
+    assert b"tweet" not in await anyio.Path(file).read_bytes()
+    await same_again(file, told(host))
 
 
 async def test_replay_of_daemon_restarts_gives_the_same_changes(tmp_path: Path) -> None:
