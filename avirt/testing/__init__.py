@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from avirt.testing.faults import RefuseConnection as RefuseConnection
     from avirt.testing.faults import Reorder as Reorder
     from avirt.testing.faults import RepeatEvent as RepeatEvent
+    from avirt.testing.faults import ReplaceHost as ReplaceHost
+    from avirt.testing.faults import Restart as Restart
     from avirt.testing.faults import Rule as Rule
     from avirt.testing.faults import Silence as Silence
     from avirt.testing.faults import SlowAccept as SlowAccept
@@ -77,6 +79,8 @@ _LAZY: Final[dict[str, str]] = {
     "RepeatEvent": "avirt.testing.faults",
     "ReplayFrom": "avirt.recording.replay",
     "Replayed": "avirt.recording.replay",
+    "ReplaceHost": "avirt.testing.faults",
+    "Restart": "avirt.testing.faults",
     "Rule": "avirt.testing.faults",
     "Scripted": "avirt.drivers.sim.life",
     "Seeded": "avirt.drivers.sim.life",
@@ -119,8 +123,10 @@ __all__ = [
     "RefuseConnection",
     "Reorder",
     "RepeatEvent",
+    "ReplaceHost",
     "ReplayFrom",
     "Replayed",
+    "Restart",
     "Rule",
     "Scripted",
     "Seeded",

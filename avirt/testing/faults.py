@@ -17,6 +17,8 @@ from typing import Final, TypeVar, cast
 
 import msgspec
 
+from avirt.drivers.sim.life import Step
+
 __all__ = [
     "RULES",
     "Cut",
@@ -31,6 +33,8 @@ __all__ = [
     "RefuseConnection",
     "Reorder",
     "RepeatEvent",
+    "ReplaceHost",
+    "Restart",
     "Rule",
     "Silence",
     "SlowAccept",
@@ -186,6 +190,30 @@ class Storm(Rule, frozen=True, kw_only=True, tag="storm"):
     times: int | None = 1
 
 
+class Restart(Rule, frozen=True, kw_only=True, tag="restart"):
+    """At once, the peer ends, and is there again after a while.
+
+    Attributes:
+        down: seconds in which nobody listens.
+        steps: what happens meanwhile, seen by nobody; what can't be done is left out, times do not count.
+    """
+
+    down: float = 0.0
+    steps: tuple[Step, ...] = ()
+    times: int | None = 1
+
+
+class ReplaceHost(Rule, frozen=True, kw_only=True, tag="replace_host"):
+    """At once, another host answers in its place, with another uuid and without domains.
+
+    Attributes:
+        hostname: the other host's; "" for the same.
+    """
+
+    hostname: str = ""
+    times: int | None = 1
+
+
 class RefuseConnection(Rule, frozen=True, kw_only=True, tag="refuse_connection"):
     """New connections are closed as soon as they are accepted."""
 
@@ -212,6 +240,8 @@ RULES: Final[tuple[type[Rule], ...]] = (
     RefuseConnection,
     Reorder,
     RepeatEvent,
+    ReplaceHost,
+    Restart,
     Silence,
     SlowAccept,
     Storm,
@@ -238,7 +268,7 @@ class WireFaults:
     """The rules in force for one simulated peer.
 
     Attributes:
-        struck: how often each kind of fault struck, by its name; `restart`, `replace_host` and `stop` are counted, too.
+        struck: how often each kind of fault struck, by its name; a simulator's `stop`, too.
         on_added, on_cleared: told when rules come and go. Set by the simulator.
     """
 
@@ -327,6 +357,14 @@ class WireFaults:
     def storm(self, events: int = 1000) -> Storm:
         """See `Storm`."""
         return self.add(Storm(events=events))
+
+    def restart(self, *, down: float = 0.0, steps: Sequence[Step] = ()) -> Restart:
+        """See `Restart`."""
+        return self.add(Restart(down=down, steps=tuple(steps)))
+
+    def replace_host(self, *, hostname: str = "") -> ReplaceHost:
+        """See `ReplaceHost`."""
+        return self.add(ReplaceHost(hostname=hostname))
 
     def refuse_connection(self, times: int | None = None) -> RefuseConnection:
         """See `RefuseConnection`."""

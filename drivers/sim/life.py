@@ -16,7 +16,7 @@ from avirt.drivers.sim.world import World
 from avirt.errors import AvirtError
 from avirt.model.state import DomainState
 
-__all__ = ["NAMES", "Act", "Scripted", "Seeded", "Step"]
+__all__ = ["NAMES", "Act", "Scripted", "Seeded", "Stage", "Step"]
 
 
 class Act(StrEnum):
@@ -87,8 +87,8 @@ _SIMPLE: Final[Mapping[Act, Callable[[SimDomain], object]]] = {
 }
 
 
-class _Stage:
-    """A world, and those who left it."""
+class Stage:
+    """A world, and those who left it: on it steps are performed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -118,7 +118,7 @@ class Scripted:
 
     def begin(self, world: World) -> None:
         """Put it on the world's agenda."""
-        stage = _Stage(world)
+        stage = Stage(world)
         at = 0.0
         for step in self._steps:
             at += step.after
@@ -205,7 +205,7 @@ class Seeded:
 
     def begin(self, world: World) -> None:
         """Put its first step on the world's agenda; each step puts the next."""
-        stage = _Stage(world)
+        stage = Stage(world)
         end = None if self._lasts is None else world.now() + self._lasts
 
         def live() -> None:
@@ -221,7 +221,7 @@ class Seeded:
 
         world.after(world.rng.uniform(0.3, 0.9) / self._rate, live)
 
-    def _choose(self, stage: _Stage) -> Step:
+    def _choose(self, stage: Stage) -> Step:
         world, rng = stage.world, stage.world.rng
         count = len(world.domains)
         if stage.away and rng.random() < 0.25:
@@ -240,7 +240,7 @@ class Seeded:
         name = domain.name
         return Step(after=0, act=act, domain=name, to=name.removesuffix(_OLD) if name.endswith(_OLD) else name + _OLD)
 
-    def _new_name(self, stage: _Stage) -> str:
+    def _new_name(self, stage: Stage) -> str:
         taken = {domain.name.removesuffix(_OLD) for domain in stage.world.domains.values()}
         taken.update(name.removesuffix(_OLD) for name in stage.away)
         index = 0

@@ -15,7 +15,7 @@ from avirt.drivers.sim.moments import WorldEvent
 from avirt.drivers.sim.world import World
 from avirt.model.change import DomainEvent
 from avirt.model.state import DomainState
-from avirt.testing.faults import Cut, Rule, Storm, WireFaults
+from avirt.testing.faults import Cut, ReplaceHost, Restart, Rule, Storm, WireFaults
 from avirt.testing.simulators.libvirt.events import Told, told_of
 from avirt.testing.simulators.libvirt.peer import HungCall, Peer
 from avirt.testing.simulators.libvirt.profile import Profile
@@ -39,6 +39,7 @@ class Daemon:
 
     Args:
         wake: called when the agenda may have become more urgent.
+        again: ends the daemon and starts it anew.
 
     Attributes:
         peers: the clients that are connected.
@@ -59,6 +60,7 @@ class Daemon:
         max_requests: int,
         keepalive: tuple[float, int],
         wake: Callable[[], None],
+        again: Callable[[Restart | ReplaceHost], None],
     ) -> None:
         self.world: World = world
         self.profile: Profile = profile
@@ -74,6 +76,7 @@ class Daemon:
         self.told = 0
         self.hung_up = 0
         self._wake = wake
+        self._again = again
         self._callbacks = 0
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._scheduled = 0
@@ -160,6 +163,9 @@ class Daemon:
                 if self.faults.find(Cut, peer.number, peer.stream.is_events, lambda each: each is rule) is not None:
                     peer.cut()
             self.faults.spend(rule)
+        elif isinstance(rule, Restart | ReplaceHost):
+            self.faults.spend(rule)
+            self._again(rule)
         elif isinstance(rule, Storm):
             self.faults.spend(rule)
             self.storm(rule.events)

@@ -41,6 +41,14 @@ FROM_RPC: Final = 7
 
 _LEVEL_ERROR: Final = 2
 
+_PREFIXES: Final = {
+    # virErrorMsg in src/util/virerror.c
+    INTERNAL_ERROR: "internal error: ",
+    INVALID_ARG: "invalid argument: ",
+    9: "operation failed: ",
+    55: "Requested operation is not valid: ",
+}
+
 _CODES: Final[tuple[tuple[type[AvirtError], int], ...]] = (
     # what the world does not number itself; the first that fits
     (NotFound, 42),
@@ -63,4 +71,4 @@ def as_remote(error: AvirtError, domain: int, *, code: int | None = None) -> Rem
         code = error.code
     if code is None:
         code = next((number for kind, number in _CODES if isinstance(error, kind)), INTERNAL_ERROR)
-    return remote_error(code, error.native or error.message, domain=domain)
+    return remote_error(code, _PREFIXES.get(code, "") + (error.native or error.message), domain=domain)

@@ -61,18 +61,21 @@ def _number(enum: str, word: str) -> int:
 
 def typed_params(values: Mapping[str, n.Param]) -> tuple[RemoteTypedParam, ...]:
     """Named values as typed parameters."""
-    return tuple(RemoteTypedParam(name, *_typed(value)) for name, value in values.items())
+    return tuple(RemoteTypedParam(name, _tag(name, value), value) for name, value in values.items())
 
 
-def _typed(value: n.Param) -> tuple[int, n.Param]:
-    """Tag and value of a typed parameter (reference/libvirt-wire.md §1)."""
+_INTS: Final = frozenset({"state.state", "state.reason", "operation"})
+_UINTS: Final = frozenset({"vcpu.current", "vcpu.maximum", "net.count", "block.count"})
+"""As libvirt 9.0 tags them (tests/golden/libvirt/qemu.json); every other number is unsigned and long, or negative."""
+
+
+def _tag(name: str, value: n.Param) -> int:
+    """The tag of a typed parameter (reference/libvirt-wire.md §1)."""
     if isinstance(value, bool):
-        return 6, value
+        return 6
     if isinstance(value, int):
-        return 4, value
-    if isinstance(value, float):
-        return 5, value
-    return 7, value
+        return 1 if name in _INTS else 2 if name in _UINTS else 4 if value >= 0 else 3
+    return 5 if isinstance(value, float) else 7
 
 
 def _address(address: n.GraphicsAddress) -> RemoteDomainEventGraphicsAddress:

@@ -45,7 +45,7 @@ def domain_of(peer: Peer, dom: RemoteDomain) -> SimDomain:
     """By uuid only, as a daemon finds it (reference/libvirt-wire.md §6)."""
     found = peer.daemon.world.domains.get(Key(dom.uuid))
     if found is None:
-        raise _no_domain(peer, f"no domain with matching uuid ({dom.name})")
+        raise _no_domain(peer, f"no domain with matching uuid '{UUID(bytes=dom.uuid)}' ({dom.name})")
     return found
 
 

@@ -12,6 +12,7 @@ One task accepts, one serves each client, and one keeps time while something is 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Generator
@@ -32,15 +33,15 @@ from anyio.abc import TaskGroup
 from avirt.drivers.libvirt.driver import LibvirtDriver
 from avirt.drivers.libvirt.sockets import Target
 from avirt.drivers.sim.domain import SimDomain
-from avirt.drivers.sim.life import Scripted, Seeded
+from avirt.drivers.sim.life import Scripted, Seeded, Stage, Step
 from avirt.drivers.sim.migration import migrate
 from avirt.drivers.sim.world import Times, World
-from avirt.errors import CannotConnect
+from avirt.errors import AvirtError, CannotConnect
 from avirt.groups import foremost, holds_cancellation
 from avirt.host import Host
 from avirt.model.record import HostState, Key
 from avirt.model.state import DomainState, ShutoffReason
-from avirt.testing.faults import RefuseConnection, SlowAccept, WireFaults
+from avirt.testing.faults import RefuseConnection, ReplaceHost, Restart, SlowAccept, WireFaults
 from avirt.testing.simulators.libvirt.daemon import Auth, Daemon
 from avirt.testing.simulators.libvirt.events import KINDS, Told, default_fields
 from avirt.testing.simulators.libvirt.peer import Peer
@@ -123,7 +124,9 @@ class LibvirtSim:
             max_requests=max_requests,
             keepalive=keepalive,
             wake=self._wake,
+            again=self._again,
         )
+        self._stage = Stage(self.world)
         self._folder: Path | None = None
         self._tasks: TaskGroup | None = None
         self._accepted = 0
@@ -138,10 +141,18 @@ class LibvirtSim:
     # ------------------------------------------------------------ entering and leaving
 
     async def __aenter__(self) -> LibvirtSim:
-        if not self.is_memory:
-            self._folder = Path(await to_thread.run_sync(partial(tempfile.mkdtemp, prefix="avirt-sim-")))
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
+        try:
+            await self._begin()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def _begin(self) -> None:
+        if not self.is_memory:
+            self._folder = Path(await to_thread.run_sync(partial(tempfile.mkdtemp, prefix=f"avirt-sim-{os.getpid()}-")))
         with self.world.muted():
             for index in range(self._domains):
                 self.world.add(f"vm{index}", running=index < self._running)
@@ -152,7 +163,6 @@ class LibvirtSim:
         self._is_up = True
         if self._folder is not None:
             await self._listen()
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -343,21 +353,51 @@ class LibvirtSim:
     @contextmanager
     def restart(self) -> Generator[World]:
         """The daemon is restarted; what is done in here nobody sees happen."""
-        self.faults.struck["restart"] += 1
+        self.faults.struck[Restart.name()] += 1
         self._stop()
         with self.world.muted() as world:
             yield world
         self.start()
 
-    def replace_host(self, uuid: UUID | None = None, *, name: str | None = None) -> None:
+    def replace_host(self, uuid: UUID | None = None, *, name: str = "") -> None:
         """Another, empty host answers from now on."""
-        self.faults.struck["replace_host"] += 1
+        self.faults.struck[ReplaceHost.name()] += 1
+        self._replace(uuid, name)
+
+    def _replace(self, uuid: UUID | None, name: str) -> None:
         self._stop()
         self.world.domains.clear()
         self.world.images.clear()
         self.world.uuid = uuid or UUID(int=self.world.rng.getrandbits(128), version=4)
         self.world.name = name or self.world.name
         self.start()
+
+    def _again(self, rule: Restart | ReplaceHost) -> None:
+        """The same, by a rule."""
+        if isinstance(rule, ReplaceHost):
+            self._replace(None, rule.hostname)
+            return
+        self._stop()
+        with self.world.muted():
+            for step in rule.steps:
+                with contextlib.suppress(AvirtError):
+                    self.perform(step)
+        if rule.down > 0:
+            self.world.after(rule.down, self._start_if_down)
+        else:
+            self.start()
+
+    def _start_if_down(self) -> None:
+        if not self._is_up:
+            self.start()
+
+    def perform(self, step: Step) -> None:
+        """One step of a script, now; `after` does not count.
+
+        Raises:
+            AvirtError: it can't be done in this state.
+        """
+        self._stage.perform(step)
 
     def lose_hypervisor(self, reason: int = 1) -> None:
         """The daemon lost its hypervisor, and says so to who asked for that. `reason`: virConnectCloseReason."""

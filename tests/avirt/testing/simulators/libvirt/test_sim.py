@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +12,7 @@ from uuid import UUID
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import pytest
 
 import avirt
@@ -20,6 +23,7 @@ from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResync
 from avirt.model.record import HostState
 from avirt.model.state import DomainState, RunningReason, ShutoffReason
 from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Where
+from avirt.testing.endurance import cancelled_after, held, until_held
 from avirt.testing.faults import (
     RULES,
     Cut,
@@ -33,6 +37,8 @@ from avirt.testing.faults import (
     RefuseConnection,
     Reorder,
     RepeatEvent,
+    ReplaceHost,
+    Restart,
     Rule,
     Silence,
     SlowAccept,
@@ -112,6 +118,25 @@ async def test_it_can_be_cancelled() -> None:
     assert scope.cancelled_caught
 
 
+async def test_entering_cancelled_anywhere_leaves_nothing_behind() -> None:
+    """No folder, no socket, and no scope of its own."""
+
+    async def work() -> None:
+        async with LibvirtSim(domains=1):
+            pass
+
+    await work()
+    before = await held()
+    for turns in range(20):
+        await cancelled_after(work, turns)
+    await until_held(before)
+    assert await anyio.to_thread.run_sync(_folders) == []
+
+
+def _folders() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob(f"avirt-sim-{os.getpid()}-*"))
+
+
 async def test_step_of_a_script_that_can_not_be_done_ends_it() -> None:
     """As an error of the simulation, not of the body."""
     life = Scripted([Step(after=0.01, act=Act.RESUME, domain="vm0")])
@@ -161,16 +186,28 @@ async def test_restart_with_changed_domains_is_seen_afterwards(sim: LibvirtSim) 
     assert sim.faults.struck == {"restart": 1}
 
 
-async def test_another_host_is_another_host(sim: LibvirtSim) -> None:
+@pytest.mark.parametrize("by_rule", [False, True])
+async def test_another_host_is_another_host(sim: LibvirtSim, by_rule: bool) -> None:
     async with avirt.connect(sim.uri, driver=sim.driver) as host:
         with host.watch() as changes:
-            sim.replace_host(UUID(int=7), name="other")
+            if by_rule:
+                sim.faults.replace_host(hostname="other")
+            else:
+                sim.replace_host(UUID(int=7), name="other")
             await sim.settled(host)
             kinds = [type(change) for change in changes.read_nowait(100)]
-        assert host.facts.hostname == "other"
+        assert (host.facts.hostname, host.facts.uuid) == ("other", sim.world.uuid)
+        assert sim.faults.struck == {"replace_host": 1}
         assert host.view == sim.truth() == {}
     assert HostReplaced in kinds
     assert Removed not in kinds
+
+
+async def test_step_is_performed_now_or_refused(sim: LibvirtSim) -> None:
+    sim.perform(Step(after=9, act=Act.DESTROY, domain="vm0"))
+    assert not sim.domain("vm0").active
+    with pytest.raises(InvalidOperation):
+        sim.perform(Step(after=0, act=Act.DESTROY, domain="vm0"))
 
 
 async def test_daemon_that_is_down_refuses_and_comes_back(sim: LibvirtSim) -> None:
@@ -360,11 +397,20 @@ EVERY_RULE = [
     RefuseConnection(times=2),
     SlowAccept(seconds=1.0, times=1),
     RefuseAuth(times=1),
+    Restart(),
+    Restart(
+        down=2.0,
+        steps=(
+            Step(after=0, act=Act.DESTROY, domain="vm1"),
+            Step(after=0, act=Act.START, domain="vm2"),
+            Step(after=0, act=Act.APPEAR, domain="new"),
+        ),
+    ),
 ]
 
 
 def test_every_kind_of_rule_is_tried() -> None:
-    assert {type(rule) for rule in EVERY_RULE} == set(RULES)
+    assert {type(rule) for rule in EVERY_RULE} | {ReplaceHost} == set(RULES)
 
 
 @pytest.mark.trio
