@@ -150,15 +150,18 @@ class Cursor:
         return self._walk is None and self.seq + 1 >= self._store.window.oldest
 
     def ahead(self, count: int) -> Sequence[Change]:
-        """Up to `count` changes, if they are to be had from the ring as they are; `read` is for everything else."""
+        """What is wanted of the next `count` changes, if the ring has them as they are; else `read` has to look."""
         window = self._store.window
         first = self.seq + 1
-        if first > window.head or first < window.oldest or self._match is not None or self._walk is not None:
+        if first > window.head or first < window.oldest or self._walk is not None:
             return ()
         changes = window.slice(first, count)
         self.seq += len(changes)
-        self._given += len(changes)
         self._time = changes[-1].observed_at
+        match = self._match
+        if match is not None:
+            changes = [change for change in changes if match(change)]
+        self._given += len(changes)
         return changes
 
     def moved(self, seq: int, given: int, time: float) -> None:

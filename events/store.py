@@ -141,6 +141,8 @@ class Store:
         """
         window = self.window
         hosts = self._hosts
+        host: KnownHost | None = None
+        name = ""
         for change in changes:
             seq = window.head + 1
             if change.seq:
@@ -152,12 +154,12 @@ class Store:
                 known = hosts.get(pruned.host)
                 if known is not None and isinstance(pruned, RecordChange):
                     known.prune(pruned)
-            host = hosts.get(change.host)
-            if host is None:
+            if host is None or change.host is not name:
                 if isinstance(change, StoreChange):
                     self._own_change = seq
                     continue
-                host = self._open(HostStatus(name=change.host), seq - 1)
+                name = change.host
+                host = hosts.get(name) or self._open(HostStatus(name=name), seq - 1)
             if change.revision:
                 host.revision = change.revision
             if isinstance(change, RecordChange):

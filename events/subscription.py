@@ -133,9 +133,10 @@ class Subscription:
         cursor = self._cursor
         items: Sequence[Change | Gap] = ()
         while self._budget > 0:
+            place = cursor.seq
             items = cursor.ahead(_AHEAD)
+            self._budget -= max(len(items), (cursor.seq - place) // _LOOKS)
             if items or cursor.behind or self._store.closed:
-                self._budget -= len(items)
                 break
             await self._wait()
         if not items:

@@ -71,8 +71,10 @@ _BOOLEAN: Final = 6
 _STRING: Final = 7
 
 
-def lifecycle_event(payload: bytes) -> tuple[int, DomainEntry, int, int] | None:
-    """Callback id, domain, event and detail of a remote_domain_event_callback_lifecycle_msg; half the codec's time.
+def lifecycle_event(payload: bytes) -> tuple[int, str, bytes, int, int, int] | None:
+    """Callback id; the domain's name, uuid and id; event and detail; in half the codec's time.
+
+    Of a remote_domain_event_callback_lifecycle_msg.
 
     None: no template fits, the codec decides what it is.
     """
@@ -89,7 +91,7 @@ def lifecycle_event(payload: bytes) -> tuple[int, DomainEntry, int, int] | None:
         text = name.decode()
     except UnicodeDecodeError:
         text = _text(name)
-    return callback, (text, key, id), event, detail
+    return callback, text, key, id, event, detail
 
 
 class _Reader:

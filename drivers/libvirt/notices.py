@@ -26,7 +26,7 @@ def items_of(message: object, asked: int) -> Sequence[Item]:
     body: object = getattr(message, "msg", message)
     if isinstance(body, t.RemoteDomainEventLifecycleMsg):
         dom = body.dom
-        return (lifecycle_item((dom.name, dom.uuid, dom.id), body.event, body.detail, asked),)
+        return (lifecycle_item(dom.name, dom.uuid, dom.id, body.event, body.detail, asked),)
     if isinstance(body, t.RemoteDomainEventRebootMsg):
         return (rebooted((body.dom.name, body.dom.uuid, body.dom.id), asked),)
     event = _typed(message, body)

@@ -193,18 +193,19 @@ _TOLD: Final[dict[tuple[int, int], Observation]] = {
 """What each (event, detail) says, of no domain yet: filling in five fields costs half of filling in all."""
 
 
-def lifecycle_item(domain: DomainEntry, event: int, detail: int, asked: int) -> Seen | Overrun:
+def lifecycle_item(  # noqa: PLR0917  keywords would cost a tenth of it
+    name: str, key: bytes, id: int, event: int, detail: int, asked: int
+) -> Seen | Overrun:
     """A lifecycle event; one that nobody knew yet asks for a listing."""
     told = _TOLD.get((event, detail))
     if told is not None:
-        name, key, id = domain
         printed = id if id >= 0 else None
         marker = printed if told.active else None
         return Seen(replace(told, key=Key(key), name=name, id=printed, marker=marker, asked=asked))
     row = lifecycle_row(event, detail)
     if row is None:
         return Overrun(f"a lifecycle event of the unknown type {event} ({detail}) came")
-    return _seen(row, domain, asked)
+    return _seen(row, (name, key, id), asked)
 
 
 def rebooted(domain: DomainEntry, asked: int) -> Seen:

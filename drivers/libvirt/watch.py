@@ -145,9 +145,9 @@ class Events:
             if told is None:
                 self._receive_other(message, count, items)
             else:
-                callback, domain, event, detail = told
+                callback, name, key, id, event, detail = told
                 if callback in lifecycle:
-                    items.append(lifecycle_item(domain, event, detail, count))
+                    items.append(lifecycle_item(name, key, id, event, detail, count))
         if items:
             emit(items)
 

@@ -182,7 +182,7 @@ def test_only_documented_errors_leave_the_readers(tail: bytes, count: int) -> No
 @pytest.mark.parametrize("name", [b"", b"web1", b"abc", b"x" * 128])
 def test_a_lifecycle_event_is_read_by_template(name: bytes) -> None:
     """Callback id, domain, event, detail."""
-    assert lifecycle_event(I32(3) + domain(name, 7) + I32(2) + I32(0)) == (3, (name.decode(), UUID, 7), 2, 0)
+    assert lifecycle_event(I32(3) + domain(name, 7) + I32(2) + I32(0)) == (3, name.decode(), UUID, 7, 2, 0)
 
 
 def test_a_lifecycle_event_that_fits_no_template_is_left_to_the_codec() -> None:

@@ -17,7 +17,7 @@ A, B, C, D = (Key(bytes([n]) * 16) for n in range(1, 5))
 
 
 def seen(name: str, key: Key, id: int, event: int, detail: int) -> Observation:
-    item = lifecycle_item((name, key, id), event, detail, 9)
+    item = lifecycle_item(name, key, id, event, detail, 9)
     assert isinstance(item, Seen)
     return item.observation
 
@@ -155,7 +155,7 @@ def test_a_rename_names_the_new_name() -> None:
 
 def test_an_event_of_the_future_asks_for_a_listing() -> None:
     """Nobody knows what it did."""
-    assert isinstance(lifecycle_item(("a", A, 1), 12, 0, 3), Overrun)
+    assert isinstance(lifecycle_item("a", A, 1, 12, 0, 3), Overrun)
 
 
 def test_reboot_and_control_error_are_signals_without_a_state() -> None:
