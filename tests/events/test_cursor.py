@@ -251,6 +251,33 @@ def test_cursor_with_a_filter_looks_no_further_than_what_it_gives() -> None:
     assert cursor.lag == 0
 
 
+def test_cursor_ahead_gives_what_the_ring_has_as_it_is() -> None:
+    store = Store(capacity=8)
+    plain, picky = store.cursor(), store.cursor(filter=Filter(kinds=frozenset({HostChange})))
+    assert list(plain.ahead(3)) == []
+    world = World()
+    store.publish([*world.flips(2), world.host("h0", "lost"), *world.flips(2)])
+    assert [change.seq for change in plain.ahead(3)] == [1, 2, 3]
+    assert [change.seq for change in plain.ahead(3)] == [4, 5]
+    assert [change.seq for change in picky.ahead(4)] == [3]
+    assert list(picky.ahead(4)) == []
+    assert (plain.lag, picky.lag) == (0, 0)
+    assert (plain.statistics.given, picky.statistics.given) == (5, 1)
+
+
+def test_cursor_ahead_leaves_to_reading_what_was_skipped_or_is_merged() -> None:
+    world = World()
+    store = store_of(2, world.add("h0", 1), world.add("h0", 2))
+    cursor = store.cursor()
+    store.publish([*world.flips(3), *world.flips(1, number=2)])
+    assert list(cursor.ahead(9)) == []
+    assert [item.seq for item in cursor.read(1)] == [5]
+    assert list(cursor.ahead(9)) == []
+    assert [item.seq for item in cursor.read(9)] == [6]
+    store.publish([*world.flips(1)])
+    assert [change.seq for change in cursor.ahead(9)] == [7]
+
+
 def test_cursor_given_back_what_was_read_too_much_gives_it_again() -> None:
     store = Store(capacity=8)
     cursor = store.cursor()
