@@ -29,7 +29,7 @@ class Habits(msgspec.Struct, frozen=True, kw_only=True):
         destroyed: told when a domain is destroyed.
         guest_off: told when the guest powers off, before it stops; without it there is no SHUTDOWN either.
         rebooted: told when a domain is reset or its guest reboots. SeaBIOS resets the machine once more, so it is told
-            twice.
+            twice (at times three times).
         reboots_anew: a reboot ends the process and starts another, with a new id.
         refuses_pause: suspending what is paused is an error; else nothing.
         old_id: the stops that are told with the id that the domain had.

@@ -8,7 +8,7 @@ import pytest
 
 from avirt.testing import Config, LibvirtSim, Profile, SimDomain
 from avirt.testing.simulators.libvirt import LXC, QEMU, TEST
-from tests.lab.orders import GUEST_ORDERS, LXC_ORDERS, TEST_ORDERS, Orders, telling
+from tests.lab.orders import GUEST_ORDERS, LXC_ORDERS, TEST_ORDERS, Orders, plain, telling
 from tests.lab.place import Place
 from tests.lab.sim_site import SimSite
 
@@ -57,7 +57,7 @@ async def test_guest_that_does_something_by_itself(
         async with telling(SimSite(sim)) as told:
             domain.start()
             act(domain)
-            await told.until(len(GUEST_ORDERS[story]))
+            await told.until(len(plain(GUEST_ORDERS[story])))
             assert told.words == GUEST_ORDERS[story]
 
 

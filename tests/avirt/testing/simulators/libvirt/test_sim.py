@@ -281,6 +281,7 @@ async def test_cut_anywhere_is_survived(direction: Direction, after_bytes: int) 
         assert sim.complaints == []
 
 
+@pytest.mark.slow
 async def test_everything_byte_by_byte(sim: LibvirtSim) -> None:
     sim.faults.fragment(1)
     sim.faults.fragment(5, direction=IN)
