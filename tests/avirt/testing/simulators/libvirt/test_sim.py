@@ -14,9 +14,11 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import pytest
+from msgspec.structs import replace
 
 import avirt
 from avirt.drivers.base import Env
+from avirt.drivers.libvirt.generated.procedures import DOMAIN_EVENTS, Feature
 from avirt.drivers.sim.domain import SimDomain
 from avirt.errors import AccessDenied, AuthError, CannotConnect, ConnectionLost, InvalidOperation
 from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Removed
@@ -461,6 +463,32 @@ async def test_life_of_its_own_is_followed(seed: int) -> None:
             await sim.settled(host)
             assert host.view == sim.truth()
         assert sim.told > 50
+        assert sim.complaints == []
+
+
+OLD = {
+    "no callback ids": replace(QEMU, missing_features=frozenset({int(Feature.REMOTE_EVENT_CALLBACK)})),
+    "no close callback": replace(QEMU, missing_features=frozenset({int(Feature.REMOTE_CLOSE_CALLBACK)})),
+    "few events": replace(QEMU, missing_events=frozenset(kind.name for kind in DOMAIN_EVENTS[8:])),
+    "no statistics": replace(QEMU, missing=frozenset({"connect_get_all_domain_stats"})),
+    "no lists": replace(QEMU, missing=frozenset({"connect_get_all_domain_stats", "connect_list_all_domains"})),
+}
+"""Daemons of older libvirts."""
+
+
+@pytest.mark.parametrize("profile", OLD.values(), ids=list(OLD))
+async def test_old_daemon_is_followed_by_its_older_ways(profile: Profile) -> None:
+    async with LibvirtSim(domains=4, running=2, profile=profile, memory=True) as sim:
+        async with avirt.connect(sim.uri, driver=sim.driver) as host:
+            sim.domain("vm0").suspend()
+            sim.domain("vm1").destroy()
+            sim.domain("vm2").start()
+            sim.domain("vm3").undefine()
+            await sim.settled(host)
+            with sim.restart() as world:
+                world.domain("vm0").resume()
+            await sim.settled(host)
+            assert host.view == sim.truth()
         assert sim.complaints == []
 
 
