@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
 import pytest
+import trio
+from trio.testing import MockClock
 
 from avirt.errors import AvirtError, CannotConnect
 from avirt.host import connect
-from avirt.model.change import Added, HostConnected, HostReplaced, Removed, StateChanged, Updated
+from avirt.model.change import Added, Change, HostConnected, HostReplaced, Removed, StateChanged, Updated
 from avirt.model.record import HostState
 from avirt.model.state import DomainState
 from avirt.recording.format import Answered, Asked, Call, Closed, Frames, Header, Line, Opened, Took
@@ -20,9 +23,10 @@ from avirt.testing import LibvirtSim, ReplayFrom
 from avirt.testing.simulators.libvirt import LXC
 from tests.avirt.recording.recordings import read, recorded, same_again, told, until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 
+@pytest.mark.anyio
 async def test_replay_of_events_gives_the_same_changes(tmp_path: Path) -> None:
     """Started, stopped, crashed, renamed, new and gone: as it was told, in the same order with the same revisions."""
     async with LibvirtSim(domains=3, running=2, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -44,6 +48,7 @@ async def test_replay_of_events_gives_the_same_changes(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.anyio
 async def test_replay_of_verbs_needs_nobody_to_make_their_calls(tmp_path: Path) -> None:
     """What verbs sent, on either connection, is in the file; their answers count and mean nothing."""
     async with LibvirtSim(domains=2, running=1, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -59,6 +64,7 @@ async def test_replay_of_verbs_needs_nobody_to_make_their_calls(tmp_path: Path) 
     assert sum(isinstance(line, Opened) for line in recording.lines) == 2
 
 
+@pytest.mark.anyio
 async def test_recording_of_passwords_has_none(tmp_path: Path) -> None:
     """Given in XML, read in XML, sent to a guest; also not in an error that quotes them."""
     file = tmp_path / "r"
@@ -78,6 +84,7 @@ async def test_recording_of_passwords_has_none(tmp_path: Path) -> None:
     await same_again(file, told(host))
 
 
+@pytest.mark.anyio
 async def test_replay_of_daemon_restarts_gives_the_same_changes(tmp_path: Path) -> None:
     """Lost, connected again, what happened meanwhile, and another host under the same URI."""
     async with LibvirtSim(domains=3, running=3, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -93,6 +100,7 @@ async def test_replay_of_daemon_restarts_gives_the_same_changes(tmp_path: Path) 
     await same_again(tmp_path / "r", changes)
 
 
+@pytest.mark.anyio
 async def test_replay_of_a_storm_gives_the_same_changes(tmp_path: Path) -> None:
     """A thousand events in a few reads, and the listing that follows."""
     async with LibvirtSim(domains=60, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -103,6 +111,7 @@ async def test_replay_of_a_storm_gives_the_same_changes(tmp_path: Path) -> None:
     await same_again(tmp_path / "r", changes)
 
 
+@pytest.mark.anyio
 async def test_replay_of_lists_gives_the_same_changes(tmp_path: Path) -> None:
     """Where there are no statistics: many calls, one after the other."""
     async with (
@@ -116,6 +125,7 @@ async def test_replay_of_lists_gives_the_same_changes(tmp_path: Path) -> None:
     await same_again(tmp_path / "r", changes)
 
 
+@pytest.mark.anyio
 async def test_replay_of_a_cut_in_mid_frame_gives_the_same_changes(tmp_path: Path) -> None:
     """The frame that was never complete is not there."""
     async with LibvirtSim(domains=3, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -127,6 +137,7 @@ async def test_replay_of_a_cut_in_mid_frame_gives_the_same_changes(tmp_path: Pat
     await same_again(tmp_path / "r", changes)
 
 
+@pytest.mark.anyio
 async def test_replay_of_a_read_that_fails_gives_the_same_changes(tmp_path: Path) -> None:
     """The record is stale then, and live again after the next read."""
     async with LibvirtSim(domains=2, memory=True) as sim, recorded(sim, tmp_path / "r") as host:
@@ -138,6 +149,7 @@ async def test_replay_of_a_read_that_fails_gives_the_same_changes(tmp_path: Path
     await same_again(tmp_path / "r", changes)
 
 
+@pytest.mark.anyio
 async def test_replay_of_a_connection_that_failed_says_why(tmp_path: Path) -> None:
     """The recording holds what there was until then, and nothing follows from it."""
     with pytest.raises(CannotConnect):
@@ -154,6 +166,7 @@ async def test_replay_of_a_connection_that_failed_says_why(tmp_path: Path) -> No
         assert "there is no socket" in played.notes[0]
 
 
+@pytest.mark.anyio
 async def test_replay_of_refused_credentials_says_why(tmp_path: Path) -> None:
     """The daemon's answer is in the frames: opening fails the same way."""
     async with LibvirtSim(domains=1, memory=True) as sim:
@@ -165,6 +178,28 @@ async def test_replay_of_refused_credentials_says_why(tmp_path: Path) -> None:
     assert played.source is ReplayFrom.FRAMES
     assert played.differences == []
     assert "no connection" in played.notes[0]
+
+
+async def hung(path: Path) -> Sequence[Change]:
+    """Three of six domains hang, for minutes."""
+    async with LibvirtSim(domains=6, memory=True) as sim, recorded(sim, path) as host:
+        for number in range(3):
+            sim.faults.hang(f"vm{number}")
+        for number in range(5):
+            sim.domain(f"vm{number}").suspend()
+        await anyio.sleep(100)
+        sim.domain("vm5").suspend()
+        await anyio.sleep(100)
+    return told(host)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_replay_of_domains_that_hang_gives_the_same_changes(tmp_path: Path, backend: str) -> None:
+    """Reads given up after 30 s, slots given away, pings, a connection replaced: minutes of then, none of now."""
+    clock = MockClock(autojump_threshold=0.01)  # worker threads have their time
+    changes: Sequence[Change] = trio.run(hung, tmp_path / "r", clock=clock)
+    assert sum(isinstance(change, Updated) for change in changes) >= 3
+    anyio.run(same_again, tmp_path / "r", changes, backend=backend)
 
 
 # ---------------------------------------------------------------- what is not as it was
@@ -179,6 +214,7 @@ async def made(path: Path) -> Recorded:
     return await read(path)
 
 
+@pytest.mark.anyio
 async def test_replay_without_the_frame_of_an_event_says_what_is_missing(tmp_path: Path) -> None:
     """A driver that does not see what it saw then: the change is missing."""
     recording = await made(tmp_path / "r")
@@ -194,6 +230,7 @@ async def test_replay_without_the_frame_of_an_event_says_what_is_missing(tmp_pat
     assert "recorded" in played.differences[0]
 
 
+@pytest.mark.anyio
 async def test_replay_with_an_answer_that_failed_then_says_so(tmp_path: Path) -> None:
     """A call that is answered now, and was not: what follows may be something else."""
     recording = await made(tmp_path / "r")
@@ -208,6 +245,7 @@ async def test_replay_with_an_answer_that_failed_then_says_so(tmp_path: Path) ->
     assert "failed (NativeError: broken); now it is answered" in played.differences[0]
 
 
+@pytest.mark.anyio
 async def test_replay_with_frames_missing_says_what_is_not_answered(tmp_path: Path) -> None:
     """A driver that asks something else than it did gets no answer: the Items of then go on."""
     recording = await made(tmp_path / "r")
@@ -224,6 +262,7 @@ async def test_replay_with_frames_missing_says_what_is_not_answered(tmp_path: Pa
 HEADER = Header(version=1, avirt="0", python="3", driver="libvirt", uri="test:///default", host="h", wall=0.0, at=0.0)
 
 
+@pytest.mark.anyio
 async def test_stage_nonsense_in_order_is_differences() -> None:
     """Lines that follow from nothing: a call without a session, frames without a connection, an answer to nothing."""
     lines: list[Line] = [
