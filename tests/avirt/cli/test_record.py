@@ -160,6 +160,18 @@ def test_record_killed_can_be_played(spawn: Spawn, tmp_path: Path, run: Run) -> 
     assert len(ran.objects) > 50
 
 
+def test_file_that_may_not_be_read_or_made_is_told(spawn: Spawn, tmp_path: Path) -> None:
+    """Permission denied, in a line."""
+    (tmp_path / "r").write_bytes(file_of())
+    (tmp_path / "r").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0o500)
+    for words in (("replay", str(tmp_path / "r")), (*SIM, "record", str(tmp_path / "closed" / "r"))):
+        process = spawn(*words, as_nobody=True)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert err.splitlines()[0].endswith("Permission denied")
+
+
 def test_header_is_the_first_line(run: Run, tmp_path: Path) -> None:
     """Which avirt, which driver, which host."""
     run(*SIM, "record", str(tmp_path / "r"), "--timeout", "0.01")

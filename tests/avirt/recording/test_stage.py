@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import anyio
 import pytest
@@ -19,7 +20,7 @@ from avirt.recording.format import Answered, Asked, Call, Closed, Frames, Header
 from avirt.recording.reader import Recorded
 from avirt.recording.recorder import Recorder
 from avirt.recording.replay import play
-from avirt.testing import LibvirtSim, ReplayFrom
+from avirt.testing import LibvirtSim, ReplayFrom, Seeded
 from avirt.testing.simulators.libvirt import LXC
 from tests.avirt.recording.recordings import read, recorded, same_again, told, until
 
@@ -178,6 +179,28 @@ async def test_replay_of_refused_credentials_says_why(tmp_path: Path) -> None:
     assert played.source is ReplayFrom.FRAMES
     assert played.differences == []
     assert "no connection" in played.notes[0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seed", range(3))
+async def test_replay_of_any_life_under_faults_gives_the_same_changes(tmp_path: Path, seed: int) -> None:
+    """Whatever happens, and whatever goes wrong on the wire meanwhile."""
+    rng = Random(seed)
+    async with (
+        LibvirtSim(domains=12, memory=True, seed=seed, life=Seeded(rate=50, lasts=0.5)) as sim,
+        recorded(sim, tmp_path / "r") as host,
+    ):
+        faults = sim.faults
+        for _ in range(6):
+            await anyio.sleep(rng.random() * 0.1)
+            what = rng.choice((faults.fragment, faults.reorder, faults.lose_event, faults.repeat_event, faults.cut))
+            what()
+        with sim.restart():
+            pass
+        await until(lambda: host.status.state is HostState.LIVE and host.status.synced)
+    changes = told(host)
+    assert len(changes) > 12
+    await same_again(tmp_path / "r", changes)
 
 
 async def hung(path: Path) -> Sequence[Change]:
