@@ -57,7 +57,7 @@ gen: $(VENV)/.dev ## write the generated files anew
 	@for tool in $(wildcard tools/generate_*.py); do $(BIN)/python $$tool || exit 1; done
 
 fuzz: $(VENV)/.dev ## the parsers against ten thousand hostile inputs each
-	HYPOTHESIS_PROFILE=soak $(PYTEST) -q -m "not real" tests/fuzz tests/drivers $(ARGS)
+	HYPOTHESIS_PROFILE=soak $(PYTEST) -q -m "not real" tests/fuzz tests/drivers tests/avirt/recording $(ARGS)
 
 soak: $(VENV)/.dev ## twenty-five minutes: a watch through restarts, memory under stuck readers, a journal killed 3,000 times
 	@sh tools/setup_peers.sh
