@@ -14,9 +14,9 @@ from avirt.recording.format import Frames
 from avirt.recording.reader import read_recording
 from avirt.testing import ReplayFrom, replay
 from tests.lab.lives import CANARY, Life, container_life, driver_life, qemu_life
-from tests.lab.site import Site
+from tests.lab.site import Site, run_avirt
 
-pytestmark = [pytest.mark.real, pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 async def lived(site: Site, life: Life, file: Path) -> None:
@@ -33,16 +33,19 @@ async def lived(site: Site, life: Life, file: Path) -> None:
         assert all("no connection" in note for note in played.notes)  # while the daemon was down
 
 
+@pytest.mark.anyio
 async def test_life_in_the_test_driver_is_played_as_it_was(testing: Site, tmp_path: Path) -> None:
     """Verbs, and a restart of the daemon."""
     await lived(testing, driver_life, tmp_path / "r")
 
 
+@pytest.mark.anyio
 async def test_life_of_a_container_is_played_as_it_was(lxc: Site, container_root: Path, tmp_path: Path) -> None:
     """Lists and single reads."""
     await lived(lxc, container_life(container_root), tmp_path / "r")
 
 
+@pytest.mark.anyio
 async def test_life_of_a_guest_is_played_as_it_was_and_its_password_is_nowhere(qemu: Site, tmp_path: Path) -> None:
     """In what was defined, in what dumpxml answered, in the frames, in the text."""
     file = tmp_path / "r"
@@ -57,12 +60,12 @@ async def test_life_of_a_guest_is_played_as_it_was_and_its_password_is_nowhere(q
         assert base64.b64encode(secret) not in text
 
 
-@pytest.mark.parametrize("readonly", [True, False])
-async def test_command_line_records_and_replays(qemu: Site, tmp_path: Path, readonly: bool) -> None:
+@pytest.mark.parametrize("options", [(), ("-r",)], ids=["read-write", "read-only"])
+def test_command_line_records_and_replays(qemu: Site, tmp_path: Path, options: tuple[str, ...]) -> None:
     """As in a bug report."""
     file = str(tmp_path / "r")
-    ran = await qemu.avirt(*(["-r"] if readonly else []), "record", file, "--timeout", "3")
-    assert "changes recorded into" in ran.stdout
-    played = await qemu.avirt("replay", file)
+    recorded = run_avirt("-c", qemu.uri, *options, "record", file, "--timeout", "3")
+    assert "changes recorded into" in recorded.stdout
+    played = run_avirt("replay", file)
     assert "connected: QEMU" in played.stdout
     assert "from its frames" in played.stderr
