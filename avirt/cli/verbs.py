@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from avirt.cli.parse import Argument, Row
+from avirt.errors import InvalidArgument
 from avirt.model.command import ShutdownMode
 from avirt.model.state import DomainState
 
@@ -41,6 +42,15 @@ def _speed(text: str) -> float:
         return _seconds(text)
     except ValueError:
         raise ValueError(f"'{text}' is no speed: a number above 0, or max") from None
+
+
+def _token(text: str) -> str:
+    from avirt.events.token import Token  # for this option alone
+
+    try:
+        return str(Token.parse(text))
+    except InvalidArgument:
+        raise ValueError(f"'{text[:80]}' is no token: give one that was shown, e.g. 9f2c41d0a7b35e68:1234") from None
 
 
 def _modes(text: str) -> tuple[ShutdownMode, ...]:
@@ -480,6 +490,7 @@ _STREAM: Final = (
                 name="since",
                 spelling="--since",
                 metavar="TOKEN",
+                convert=_token,
                 help="what the journal has from there on, instead of what there is",
             ),
             _flag("--durable", "show a change only once it is in the journal"),

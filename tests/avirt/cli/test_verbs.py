@@ -128,6 +128,10 @@ def test_overview_lists_every_verb_that_is_not_hidden() -> None:
         ),
         ("start x --timeout 0", "start: --timeout: '0' is no number of seconds above 0"),
         ("start x --timeout nan", "start: --timeout: 'nan' is no number of seconds above 0"),
+        (
+            "watch --journal x --since abc",
+            "watch: --since: 'abc' is no token: give one that was shown, e.g. 9f2c41d0a7b35e68:1234",
+        ),
         ("start x --timeout inf", "start: --timeout: 'inf' is no number of seconds above 0"),
         ("wait x flying", "wait: STATE: unknown state 'flying', expecting nostate, running, blocked"),
         ("event --event party", "event: --event: unknown event type 'party'"),
