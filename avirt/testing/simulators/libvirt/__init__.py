@@ -1,6 +1,6 @@
 """A simulated libvirt daemon that speaks libvirt's RPC: `LibvirtSim`.
 
-- `sim.py`: sockets and time, what a test holds; `truth.py`: what a view must say
+- `sim.py`: connections and time, what a test holds; `doors.py`: its sockets; `truth.py`: what a view must say
 - `daemon.py`: the daemon without its sockets; `peer.py`: one client; `workers.py`: its worker threads
 - `procedures.py`: procedure → handler, of `opening.py`, `reading.py` and `verbs.py`
 - `events.py`: what the world tells as libvirt's events; `errors.py`: what it raises as libvirt's errors

@@ -12,13 +12,8 @@ One task accepts, one serves each client, and one keeps time while something is 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
 from random import Random
 from socket import AF_UNIX, SOCK_STREAM, socket, socketpair
 from types import TracebackType
@@ -27,7 +22,6 @@ from uuid import UUID
 
 import anyio
 import anyio.lowlevel
-from anyio import ClosedResourceError, to_thread
 from anyio.abc import TaskGroup
 
 from avirt.drivers.libvirt.driver import LibvirtDriver
@@ -43,6 +37,7 @@ from avirt.model.record import HostState, Key
 from avirt.model.state import DomainState, ShutoffReason
 from avirt.testing.faults import RefuseConnection, ReplaceHost, Restart, SlowAccept, WireFaults
 from avirt.testing.simulators.libvirt.daemon import Auth, Daemon
+from avirt.testing.simulators.libvirt.doors import READ_ONLY, READ_WRITE, Doors
 from avirt.testing.simulators.libvirt.events import KINDS, Told, default_fields
 from avirt.testing.simulators.libvirt.peer import Peer
 from avirt.testing.simulators.libvirt.profile import QEMU, Profile
@@ -57,8 +52,6 @@ QUICK: Final = Times(shutdown=0.02, stopping=0.005, reboot=0.02, save=0.0, migra
 
 SETTLE_TIMEOUT: Final = 20.0
 """Seconds until `settled` gives up: more than the lifecycle's slowest timer and the engine's longest pause."""
-
-_BACKLOG: Final = 128
 
 
 class LibvirtSim:
@@ -127,11 +120,10 @@ class LibvirtSim:
             again=self._again,
         )
         self._stage = Stage(self.world)
-        self._folder: Path | None = None
+        self._doors: Doors | None = None
         self._tasks: TaskGroup | None = None
         self._accepted = 0
         self._is_up = False
-        self._listeners: list[socket] = []
         self._keeps_time = False
         self._kick = anyio.Event()
 
@@ -152,7 +144,9 @@ class LibvirtSim:
 
     async def _begin(self) -> None:
         if not self.is_memory:
-            self._folder = Path(await to_thread.run_sync(partial(tempfile.mkdtemp, prefix=f"avirt-sim-{os.getpid()}-")))
+            assert self._tasks is not None
+            self._doors = Doors(self._accept, self._tasks)
+            await self._doors.make()
         with self.world.muted():
             for index in range(self._domains):
                 self.world.add(f"vm{index}", running=index < self._running)
@@ -161,8 +155,8 @@ class LibvirtSim:
         if self._life is not None:
             self._life.begin(self.world)
         self._is_up = True
-        if self._folder is not None:
-            await self._listen()
+        if self._doors is not None:
+            await self._doors.open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -181,24 +175,23 @@ class LibvirtSim:
             raise foremost(group) from None
         finally:
             self._tasks = None
-            if self._folder is not None:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(partial(shutil.rmtree, self._folder, ignore_errors=True))
+            if self._doors is not None:
+                await self._doors.remove()
 
     # ------------------------------------------------------------ for clients
 
     @property
     def uri(self) -> str:
         """Where to connect: `avirt.connect(sim.uri)`; in memory with `driver=sim.driver`."""
-        return self._uri("sock")
+        return self._uri(READ_WRITE)
 
     @property
     def read_only_uri(self) -> str:
         """The same by the read-only socket."""
-        return self._uri("sock-ro")
+        return self._uri(READ_ONLY)
 
     def _uri(self, name: str) -> str:
-        path = f"@avirt-sim-{id(self):x}-{name}" if self._folder is None else str(self._folder / name)
+        path = f"@avirt-sim-{id(self):x}-{name}" if self._doors is None else self._doors.path(name)
         return f"{self.profile.scheme}+unix://{self.profile.path}?socket={path}"
 
     @property
@@ -215,7 +208,7 @@ class LibvirtSim:
             )
         ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
         theirs.setblocking(False)
-        self._accept(ours, by_read_only_socket=target.path.endswith("-ro"))
+        self._accept(ours, target.path.endswith(READ_ONLY))
         return theirs
 
     # ------------------------------------------------------------ what it is at
@@ -334,10 +327,8 @@ class LibvirtSim:
 
     def _stop(self) -> None:
         self._is_up = False
-        for listener in self._listeners:
-            anyio.notify_closing(listener)
-            listener.close()
-        self._listeners.clear()
+        if self._doors is not None:
+            self._doors.close()
         self.daemon.end_clients()
 
     def start(self) -> None:
@@ -346,8 +337,8 @@ class LibvirtSim:
         for domain in self.world.domains.values():
             if domain.state is DomainState.SHUTOFF:
                 domain.reason = ShutoffReason.UNKNOWN
-        if self._folder is not None and self._tasks is not None:
-            self._tasks.start_soon(self._listen)
+        if self._doors is not None and self._tasks is not None:
+            self._tasks.start_soon(self._doors.open)
         self._wake()
 
     @contextmanager
@@ -406,26 +397,7 @@ class LibvirtSim:
 
     # ------------------------------------------------------------ sockets
 
-    async def _listen(self) -> None:
-        """Listen at both sockets."""
-        assert self._folder is not None
-        assert self._tasks is not None
-        for name in ("sock", "sock-ro"):
-            listener = await to_thread.run_sync(_bound, self._folder / name)
-            if not self._is_up:
-                listener.close()
-                return
-            self._listeners.append(listener)
-            self._tasks.start_soon(self._accept_from, listener, name == "sock-ro")
-
-    async def _accept_from(self, listener: socket, by_read_only_socket: bool) -> None:
-        with contextlib.suppress(ClosedResourceError, OSError, ValueError):
-            while True:
-                await anyio.wait_readable(listener)
-                sock, _ = listener.accept()
-                self._accept(sock, by_read_only_socket=by_read_only_socket)
-
-    def _accept(self, sock: socket, *, by_read_only_socket: bool) -> None:
+    def _accept(self, sock: socket, by_read_only_socket: bool) -> None:
         number, self._accepted = self._accepted, self._accepted + 1
         assert self._tasks is not None
         if not self._is_up or self.faults.strike(RefuseConnection, number, False) is not None:
@@ -466,17 +438,3 @@ class LibvirtSim:
                 self.daemon.run_due()
         finally:
             self._keeps_time = False
-
-
-def _bound(path: Path) -> socket:
-    """A listening socket in place of what is there."""
-    path.unlink(missing_ok=True)
-    listener = socket(AF_UNIX, SOCK_STREAM)
-    try:
-        listener.setblocking(False)
-        listener.bind(str(path))
-        listener.listen(_BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
