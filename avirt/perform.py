@@ -16,6 +16,7 @@ from avirt.engine import Engine
 from avirt.errors import (
     AccessDenied,
     AvirtError,
+    Busy,
     ConnectionLost,
     DomainGone,
     InvalidOperation,
@@ -27,7 +28,7 @@ from avirt.errors import (
 from avirt.events.filters import Filter
 from avirt.events.subscription import Subscription
 from avirt.model.change import Change, DomainChange, HostResynced, RecordChange, Removed
-from avirt.model.command import VERBS, Observed, Outcome, Verb, VerbSpec
+from avirt.model.command import VERBS, Lane, Observed, Outcome, Verb, VerbSpec
 from avirt.model.record import DomainKey, DomainRecord, Key
 from avirt.model.state import Transition
 
@@ -42,6 +43,9 @@ class Default:
 
 
 DEFAULT: Final = Default()
+
+PATIENCE: Final = 3.0
+"""Seconds that a verb which always goes through waits for its first read: far more than a healthy domain takes."""
 
 Shows = Callable[[Change], bool]
 """Whether a Change shows that a verb has had its effect, where the record alone can't."""
@@ -110,10 +114,10 @@ class Perform:
         raise self._timed_out()
 
     async def _run(self, send: Callable[[DomainRecord], Awaitable[None]]) -> Outcome:
-        before = await self._engine.fresh(self._key)
+        before, is_fresh = await self._read_first()
         if before is None:
             raise NotFound(f"no domain with uuid {DomainKey(self._engine.name, self._key).uuid}")
-        if self._is_observed(before) and before.transition is None:
+        if is_fresh and self._is_observed(before) and before.transition is None:
             return self._outcome(changed=False, observed=True)
         domain = DomainKey(self._engine.name, self._key)
         watched = Filter(domains=frozenset({domain}), hosts=frozenset({self._engine.name}))
@@ -132,6 +136,17 @@ class Perform:
             if record is not None and not self._is_observed(record):
                 await force(record)
             return await self._observe(changes)
+
+    async def _read_first(self) -> tuple[DomainRecord | None, bool]:
+        """The domain, and whether it was read: what must always go through does not wait for one that hangs."""
+        if self._spec.lane is not Lane.CONTROL:
+            return await self._engine.fresh(self._key), True
+        with anyio.move_on_after(PATIENCE):
+            try:
+                return await self._engine.fresh(self._key), True
+            except Busy:
+                pass
+        return self._engine.record(self._key), False
 
     async def _send(self, send: Callable[[DomainRecord], Awaitable[None]], before: DomainRecord) -> Outcome | None:
         self._phase = Phase.SENT

@@ -25,7 +25,7 @@ def capability_of(kind: type, lanes: Lanes, *, has_domains: bool) -> object | No
     if kind is Power:
         return PowerVerbs(ControlCalls(lanes), calls, BulkCalls(lanes))
     if kind is Definitions:
-        return DefinitionVerbs(lanes, calls)
+        return DefinitionVerbs(calls)
     if kind is Stats:
         return StatsReads(lanes)
     return None

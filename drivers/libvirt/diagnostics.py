@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
+from uuid import UUID
 
 import anyio
 
@@ -30,7 +31,19 @@ class ConnectionDiagnostics:
 
     async def diagnose(self) -> Sequence[Finding]:
         """Looks, and makes calls that change nothing."""
-        return [self._keepalive(), await self._requests(), await self._second_connection()]
+        return [self._keepalive(), await self._requests(), await self._second_connection(), *self._hung()]
+
+    def _hung(self) -> list[Finding]:
+        """Domains that this connection found to hang."""
+        return [
+            Finding(
+                step="domain",
+                ok=False,
+                text=f"{UUID(bytes=key)}: {hung}",
+                hint="its emulator or storage hangs, or a job holds it: see the daemon's log; destroy goes through",
+            )
+            for (key, _), hung in self._lanes.breaker.hung.items()
+        ]
 
     def _keepalive(self) -> Finding:
         watch = self._lanes.control.keepalive

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, TypeVar, cast
 
 from anyio.abc import TaskStatus
@@ -56,8 +57,7 @@ class LibvirtSession:
         """One domain, read freshly."""
         if not self._has_domains:
             return Gone(key, self._lanes.control.inbound)
-        self._give_up_if_clogged()
-        return await self._inventory.probe(key)
+        return await self._lanes.read(key, partial(self._inventory.probe, key))
 
     def _give_up_if_clogged(self) -> None:
         """A connection whose slots are held by calls that are never answered is given up: a new one has them all."""
@@ -72,6 +72,7 @@ class LibvirtSession:
             ConnectionLost: always, in the end.
         """
         rpc = self._lanes.control
+        self._events.breaker = self._lanes.breaker
         if self._has_domains and not await self._events.register(rpc, self._host, emit):
             self._poll = PollPolicy()
         task_status.started()

@@ -294,7 +294,7 @@ class Inventory:
                 _log.debug("a domain could not be looked up", why=str(answer))
         found: list[Observation] = []
         for dom in domains.values():
-            item = await self._read(Key(dom.uuid), Origin.LIST, dom)
+            item = await self._read(Key(dom.uuid), Origin.LIST, dom, self._rpc)
             if isinstance(item, Seen):
                 found.append(replace(item.observation, asked=asked))
         return Listing(Scope.ALL, complete, asked, found)
@@ -311,11 +311,12 @@ class Inventory:
                 await anyio.lowlevel.checkpoint()
         return answers
 
-    def _submit_state(self, dom: RemoteDomain) -> Call[Any]:
+    def _submit_state(self, dom: RemoteDomain, rpc: Rpc | None = None) -> Call[Any]:
         """`domain_get_state` since 0.9.2, before it `domain_get_info`, that has no reason. One at a time a domain."""
+        rpc = rpc or self._rpc
         if Proc.DOMAIN_GET_STATE.name in self._missing:
-            return self._rpc.submit(Proc.DOMAIN_GET_INFO, dom, key=dom.uuid)
-        return self._rpc.submit(Proc.DOMAIN_GET_STATE, dom, 0, key=dom.uuid)
+            return rpc.submit(Proc.DOMAIN_GET_INFO, dom, key=dom.uuid)
+        return rpc.submit(Proc.DOMAIN_GET_STATE, dom, 0, key=dom.uuid)
 
     async def _state_of(self, call: Call[Any]) -> tuple[int, int] | AvirtError:
         answer = await _outcome(call)
@@ -323,38 +324,38 @@ class Inventory:
             return answer
         return int(answer.state), int(getattr(answer, "reason", 0))
 
-    async def probe(self, key: Key) -> Seen | Gone:
-        """One domain, read freshly.
+    async def probe(self, key: Key, rpc: Rpc | None = None) -> Seen | Gone:
+        """One domain, read freshly; over another connection of the same host, if one is given.
 
         Raises:
             AvirtError: it could not be read.
         """
-        return await self._read(key, Origin.POLL, None)
+        return await self._read(key, Origin.POLL, None, rpc or self._rpc)
 
-    async def _read(self, key: Key, origin: Origin, found: RemoteDomain | None) -> Seen | Gone:
+    async def _read(self, key: Key, origin: Origin, found: RemoteDomain | None, rpc: Rpc) -> Seen | Gone:
         """The state alone first, the rest in one write: of a domain that hangs only one call is on its way (§3)."""
-        rpc = self._rpc
         dom = found or RemoteDomain("", key, -1)  # the server goes by the uuid (§6)
-        state = self._submit_state(dom)
+        before = self._rpc.inbound
+        state = self._submit_state(dom, rpc)
         numbers = await self._state_of(state)
         if isinstance(numbers, Unsupported) and Proc.DOMAIN_GET_STATE.name not in self._missing:
             self._missing.add(Proc.DOMAIN_GET_STATE.name)
-            return await self._read(key, origin, found)
+            return await self._read(key, origin, found, rpc)
+        asked = state.asked if rpc is self._rpc else before  # events are counted where they come
         if _is_unknown(numbers):
-            return Gone(key, state.asked, origin)
+            return Gone(key, asked, origin)
         if isinstance(numbers, AvirtError):
             if origin is Origin.POLL:
                 raise numbers
             numbers = (-1, -1)  # listed without a state: a probe follows
         lookup = rpc.submit(Proc.DOMAIN_LOOKUP_BY_UUID, key) if found is None else None
-        persistent = self._submit_optional(Proc.DOMAIN_IS_PERSISTENT, dom)
-        autostart = self._submit_optional(Proc.DOMAIN_GET_AUTOSTART, dom)
+        persistent = self._submit_optional(Proc.DOMAIN_IS_PERSISTENT, dom, rpc)
+        autostart = self._submit_optional(Proc.DOMAIN_GET_AUTOSTART, dom, rpc)
         looked: RemoteDomain | AvirtError = dom
         if lookup is not None:
             looked = await _outcome(lookup)
         is_persistent = await self._optional(persistent)
         starts = await self._optional(autostart)
-        asked = state.asked
         if _is_unknown(looked):
             return Gone(key, asked, origin)
         if isinstance(looked, AvirtError):
@@ -363,7 +364,7 @@ class Inventory:
         row = self._table.read(said, why)
         active: bool | None = None
         if said >= 0 and row.active is None:
-            active = await self._optional(self._submit_optional(Proc.DOMAIN_IS_ACTIVE, dom))
+            active = await self._optional(self._submit_optional(Proc.DOMAIN_IS_ACTIVE, dom, rpc))
         saved = False
         if said == DomainState.SHUTOFF and why == 0:  # a restarted daemon forgets why (§16)
             saved = key in (await self._keys(ListDomains.MANAGEDSAVE, self._submit_list(ListDomains.MANAGEDSAVE)) or ())
@@ -384,8 +385,8 @@ class Inventory:
             )
         )
 
-    def _submit_optional(self, procedure: Procedure[int], dom: RemoteDomain) -> Call[int] | None:
-        return None if procedure.name in self._missing else self._rpc.submit(procedure, dom)
+    def _submit_optional(self, procedure: Procedure[int], dom: RemoteDomain, rpc: Rpc) -> Call[int] | None:
+        return None if procedure.name in self._missing else rpc.submit(procedure, dom)
 
     async def _optional(self, call: Call[int] | None) -> bool | None:
         """What not every driver answers; None: not said."""

@@ -40,6 +40,8 @@ class ControlCalls(Remote):
         self._lanes = lanes
 
     async def _call(self, procedure: Procedure[R], *args: object) -> R:
+        if procedure.high and args and isinstance(args[0], RemoteDomain):
+            return await self._lanes.urgent(procedure, *args, key=args[0].uuid)
         return await self._lanes.control.call(procedure, *args, timeout=None)
 
 

@@ -12,6 +12,7 @@ half would reach into the other.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Hashable, Sequence
 from math import inf
 from typing import Any, Final, Generic, Literal, TypeVar, cast, overload
@@ -26,10 +27,12 @@ from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageSt
 from avirt.drivers.libvirt.protocol import Connection as Core
 from avirt.drivers.transport.base import Transport, Waiter, wake
 from avirt.drivers.transport.unix import close_fds
+from avirt.drivers.wire.breaker import Breaker
 from avirt.drivers.wire.pending import MAX_QUEUED, WINDOW, Entry, Pending, Priority, State
 from avirt.errors import (
     AccessDenied,
     AvirtError,
+    Busy,
     ConnectionLost,
     LocalProtocolError,
     OperationTimeout,
@@ -39,7 +42,17 @@ from avirt.errors import (
     Unsupported,
 )
 
-__all__ = ["ABANDONED_LIMIT", "CALL_TIMEOUT", "Arrival", "Call", "OnEvents", "Rpc", "Settings", "Statistics"]
+__all__ = [
+    "ABANDONED_LIMIT",
+    "CALL_TIMEOUT",
+    "Arrival",
+    "Call",
+    "OnEvents",
+    "Rpc",
+    "Settings",
+    "Statistics",
+    "Withdrawn",
+]
 
 R = TypeVar("R")
 
@@ -68,6 +81,10 @@ _QUEUED: Final = State.QUEUED
 _URGENT: Final = Priority.URGENT
 _NO_FDS: Final = Fds.NONE
 _NORMAL: Final = Priority.NORMAL
+
+
+class Withdrawn(Busy):
+    """The call was not sent, since calls of other domains hang on this connection: make it on another one."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +196,9 @@ class Rpc:
         lost: why the connection is over, or None while it is not.
         read_only: calls that need write access are refused here already.
         on_events: called with the events that came in one read, in order, and must neither block nor raise.
+        breaker: told of domains that hang, by (key, whether the call was of high priority).
+        gives_way: what was not sent is withdrawn as soon as a call is stuck, so that it can be made elsewhere; of a
+            connection that carries events only calls with a key.
     """
 
     def __init__(
@@ -197,7 +217,11 @@ class Rpc:
         self._transport = transport
         transport.expect_descriptors(False)  # they come when asked for only
         self._core = Core(Role.CLIENT)
-        self._pending = Pending[Call[Any]](window=self.settings.window, max_queued=self.settings.max_queued)
+        self.breaker: Breaker | None = None
+        self.gives_way = False
+        self._pending = Pending[Call[Any]](
+            window=self.settings.window, max_queued=self.settings.max_queued, on_overdue=self._on_overdue
+        )
         self._streams: dict[int, Call[Any]] = {}
         self._loop = transport.loop
         self._now = self._loop.now
@@ -443,12 +467,16 @@ class Rpc:
         asked = self.inbound
         if len(calls) == 1 and not calls[0].out_fds:
             call = calls[0]
+            if call.key is not None:
+                self._watch(call)
             call.asked = asked
             frame, call.frame = call.frame, b""
             self._transport.send(frame)
             return
         frames: list[bytes] = []
         for call in calls:
+            if call.key is not None:
+                self._watch(call)
             call.asked = asked
             frames.append(call.frame)
             call.frame = b""
@@ -460,6 +488,11 @@ class Rpc:
                     self._write(b"\0", [fd])
         if frames:
             self._write(b"".join(frames))
+
+    def _watch(self, call: Call[Any]) -> None:
+        self._pending.watch(call, self._now())
+        if self._pending.earliest < self._timer_at and self._timer is not None:
+            wake(self._timer)
 
     def _write(self, data: bytes, fds: Sequence[int] = ()) -> None:
         """Send, unless what was sent just before was more than the peer takes, and ended the connection."""
@@ -548,6 +581,10 @@ class Rpc:
                 cut.__cause__ = error
                 error = ConnectionLost(f"{error}, in the middle of a message", hint=error.hint)
         self.lost = error or ConnectionLost("the connection was closed", outcome=Outcomes.NOT_SENT)
+        if self.breaker:
+            for call in self._pending.stuck.values():
+                if call.is_overdue:
+                    self.breaker.lost(breaker_key(call))
         for call, sent in self._pending.clear():
             outcome = Outcomes.UNKNOWN if sent else Outcomes.NOT_SENT
             lost = ConnectionLost(str(self.lost), outcome=outcome, hint=self.lost.hint, verb=call.what.name)
@@ -568,6 +605,8 @@ class Rpc:
         if call is None:
             close_fds(message.fds)
             self._abort_late(message)
+            if self.breaker and self._pending.latest is not None:
+                self._on_late(self.breaker, self._pending.latest, message)
             return
         if message.fds:
             if call.takes_fds:
@@ -626,6 +665,29 @@ class Rpc:
     def is_clogged(self) -> bool:
         """Too many calls were abandoned and never answered: replace this connection."""
         return self._pending.abandoned >= ABANDONED_LIMIT
+
+    @property
+    def stuck(self) -> int:
+        """Calls with a key that are unanswered for longer than a healthy domain takes."""
+        return len(self._pending.stuck)
+
+    @property
+    def unanswered(self) -> int:
+        """Calls that were sent."""
+        return self._pending.in_flight + self._pending.written_off
+
+    def holds(self, key: Hashable) -> bool:
+        """A call with this key is queued or unanswered, and not yet overdue."""
+        pending = self._pending
+        return pending.holds(key) and not any(e.key == key and e.is_overdue for e in pending.stuck.values())
+
+    def parks(self, key: Hashable) -> bool:
+        """Another call with this key would wait for one that is unanswered, be it for ever."""
+        return self._pending.holds(key)
+
+    def limit_keyed(self, most: int) -> None:
+        """So many calls with a key may be on their way at once; the other slots are kept for those without."""
+        self._pending.most_keyed = most
 
     @property
     def statistics(self) -> Statistics:
@@ -692,6 +754,8 @@ class Rpc:
         """Do what is due; when to look again, or None."""
         for call, sent in self._pending.expire(now):
             self._expire(call, sent=sent)
+        if self.gives_way and self._pending.stuck:
+            self._withdraw(keyed=self.on_events is not None)
         self._pump()
         at = self._watch_silence(now) if self.lost is None else inf
         return min(self._pending.earliest, at) if self.lost is None else None
@@ -710,6 +774,30 @@ class Rpc:
             )
         )
 
+    def _withdraw(self, *, keyed: bool) -> None:
+        for call in self._pending.withdraw(keyed=keyed):
+            self._drop_stream(call)
+            call.fail(
+                Withdrawn(
+                    f"{call.what.name} was not sent: calls of other domains hang on this connection",
+                    hint="try again",
+                    verb=call.what.name,
+                )
+            )
+
+    def _on_late(self, breaker: Breaker, call: Call[Any], message: Message) -> None:
+        """A domain that was thought to hang has answered; that another call still holds it is no answer."""
+        if message.status is _ERROR and isinstance(native_error(codec.unpack_error(message.payload)), Busy):
+            breaker.lost(breaker_key(call))
+        else:
+            breaker.answered(breaker_key(call))
+
+    def _on_overdue(self, call: Call[Any]) -> None:
+        if self.breaker is not None and isinstance(call.key, bytes):
+            now = self._now()
+            since = time.time() - (now - call.since)
+            self.breaker.overdue(breaker_key(call), call.what.name, since=since, now=now)
+
     def _watch_silence(self, now: float) -> float:
         """Ping if it is time to, or give up; when to look again."""
         watch = self._keepalive
@@ -726,3 +814,8 @@ class Rpc:
                 )
             )
         return watch.due
+
+
+def breaker_key(call: Call[Any]) -> Hashable:
+    """What hangs for calls of one kind need not for the others: a server knows states without asking anybody."""
+    return call.key, call.what.high

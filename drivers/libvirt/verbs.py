@@ -20,7 +20,7 @@ from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain
 from avirt.drivers.libvirt.lanes import Lanes
 from avirt.drivers.libvirt.remote import Remote
-from avirt.drivers.libvirt.rpc import Call
+from avirt.drivers.libvirt.rpc import Rpc
 from avirt.drivers.wire.xml import first_text
 from avirt.errors import AvirtError, ConnectionLost, RemoteProtocolError, Unsupported
 from avirt.model.command import (
@@ -206,8 +206,7 @@ def _save_flags(options: Save | Restore | ManagedSave) -> int:
 class DefinitionVerbs:
     """`drivers.base.Definitions`."""
 
-    def __init__(self, lanes: Lanes, calls: Remote) -> None:
-        self._lanes = lanes
+    def __init__(self, calls: Remote) -> None:
         self._calls = calls
 
     async def define(self, options: Define) -> Key:
@@ -264,17 +263,13 @@ class DefinitionVerbs:
         return await self._calls.domain_get_xml_desc(remote_of(record), flags)
 
     async def info(self, record: DomainRecord) -> DomainInfo:
-        """What virsh's dominfo asks for, in one write; only domain_get_info must be answered."""
-        dom = remote_of(record)
-        rpc = await self._lanes.calls()
-        asked_info = rpc.submit(Proc.DOMAIN_GET_INFO, dom, timeout=None)
-        asked_os = rpc.submit(Proc.DOMAIN_GET_OS_TYPE, dom, timeout=None)
-        asked_saved = rpc.submit(Proc.DOMAIN_HAS_MANAGED_SAVE_IMAGE, dom, 0, timeout=None)
-        asked_model = rpc.submit(Proc.NODE_GET_SECURITY_MODEL, timeout=None)
-        asked_label = rpc.submit(Proc.DOMAIN_GET_SECURITY_LABEL, dom, timeout=None)
-        numbers = await asked_info.wait()
-        os_type, image = await _optional(asked_os), await _optional(asked_saved)
-        security, mine = await _optional(asked_model), await _optional(asked_label)
+        """What virsh's dominfo asks for, one by one: a domain that hangs holds one call. Only the first is a must."""
+        dom, calls = remote_of(record), self._calls
+        numbers = await calls.domain_get_info(dom)
+        os_type = await _optional(calls.domain_get_os_type(dom))
+        image = await _optional(calls.domain_has_managed_save_image(dom))
+        security = await _optional(calls.node_get_security_model())
+        mine = await _optional(calls.domain_get_security_label(dom))
         name = _chars(security.model) if security is not None else ""
         return DomainInfo(
             os_type=os_type,
@@ -291,10 +286,10 @@ class DefinitionVerbs:
         )
 
 
-async def _optional(call: Call[T]) -> T | None:
+async def _optional(call: Awaitable[T]) -> T | None:
     """What not every driver answers."""
     try:
-        return await call.wait()
+        return await call
     except (ConnectionLost, RemoteProtocolError):
         raise
     except AvirtError:
@@ -345,15 +340,20 @@ class StatsReads:
         self, records: Sequence[DomainRecord] = (), *, groups: frozenset[StatsGroup] = frozenset(), nowait: bool = False
     ) -> Sequence[DomainStats]:
         """connect_get_all_domain_stats, decoded in slices."""
-        rpc = await self._lanes.calls()
-        payload = await rpc.submit(
-            Proc.CONNECT_GET_ALL_DOMAIN_STATS,
-            tuple(remote_of(record) for record in records),
-            _bits(*((True, _STATS[group]) for group in groups)),
-            _bits((nowait, f.Reads.STATS_NOWAIT)),
-            raw=True,
-            timeout=None,
-        ).wait()
+        key = records[0].key if len(records) == 1 else None
+
+        async def ask(rpc: Rpc) -> bytes:
+            return await rpc.submit(
+                Proc.CONNECT_GET_ALL_DOMAIN_STATS,
+                tuple(remote_of(record) for record in records),
+                _bits(*((True, _STATS[group]) for group in groups)),
+                _bits((nowait, f.Reads.STATS_NOWAIT)),
+                raw=True,
+                timeout=None,
+                key=key,
+            ).wait()
+
+        payload = await self._lanes.ask(key, ask)
         found: list[DomainStats] = []
         reader = StatsReader(payload)
         while reader.left:

@@ -20,10 +20,11 @@ from avirt.drivers.libvirt.notices import items_of
 from avirt.drivers.libvirt.observe import lifecycle_item
 from avirt.drivers.libvirt.procedure import DomainEventKind, Procedure
 from avirt.drivers.libvirt.protocol import Message
-from avirt.drivers.libvirt.rpc import Arrival, Call, Rpc
+from avirt.drivers.libvirt.rpc import Arrival, Call, Rpc, Sick
+from avirt.drivers.wire.breaker import Breaker
 from avirt.errors import AvirtError, ConnectionLost, RemoteProtocolError
 from avirt.log import get_logger
-from avirt.model.observation import Item, Overrun
+from avirt.model.observation import Item, Overrun, Seen
 
 __all__ = ["Events"]
 
@@ -62,6 +63,8 @@ class Events:
         self._emit: Emit | None = None
         self._rpc: Rpc | None = None
         self._is_told: bool | None = None
+        self.breaker: Breaker[Sick] | None = None
+        """Told of domains that something happens to: they do not hang."""
         self.closed = ""
         """Why the server lost its hypervisor, if it did."""
 
@@ -149,7 +152,16 @@ class Events:
                 if callback in lifecycle:
                     items.append(lifecycle_item(name, key, id, event, detail, count))
         if items:
+            if self.breaker:
+                self._stir(self.breaker, items)
             emit(items)
+
+    @staticmethod
+    def _stir(breaker: Breaker[Sick], items: Sequence[Item]) -> None:
+        for item in items:
+            if isinstance(item, Seen):
+                breaker.answered((item.observation.key, False))
+                breaker.answered((item.observation.key, True))
 
     def _receive_other(self, message: Message, count: int, items: list[Item]) -> None:
         """Any event but the commonest."""

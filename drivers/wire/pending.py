@@ -12,9 +12,11 @@ No I/O, no clock.
   reference/libvirt-wire.md §3). So at most `window` calls are on their way and the rest waits here, urgent ones first.
 - **Tombstones.** Few protocols can cancel a call. Its serial stays known until the reply comes, which is then dropped;
   a serial that is not known is the peer's error.
-- **Write-off.** The slot of a call that is overdue is given to another one, as long as one such call at most is
-  unanswered: the server keeps one place free for it (reference/performance.md §8).
-- **Keys.** At most one call with a given key is on its way, so that a domain that hangs holds one slot and not all.
+- **Keys.** At most one call with a given key is on its way, so that a domain that hangs holds one slot and not all;
+  and of calls with any key at most `most_keyed`.
+- **Patience.** A call with a key that is unanswered for longer is *stuck*: its caller goes on waiting, others need not.
+- **Write-off.** The slot of a call that is stuck or overdue is given to another one, as long as one such call at most
+  is unanswered: the server keeps one place free for it (reference/performance.md §8).
 - **Time.** Nothing is sorted: calls with deadlines are few and their deadlines alike, so `expire` looks at all of them
   when `earliest` has come, and a call that is answered costs nothing.
 """
@@ -22,7 +24,7 @@ No I/O, no clock.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from enum import Enum, IntEnum
 from math import inf
 from typing import Final, Generic, TypeVar
@@ -31,7 +33,7 @@ import msgspec
 
 from avirt.errors import Busy, RemoteProtocolError
 
-__all__ = ["GRACE", "MAX_QUEUED", "WINDOW", "Entry", "Pending", "Priority", "State"]
+__all__ = ["GRACE", "MAX_QUEUED", "PATIENCE", "WINDOW", "Entry", "Pending", "Priority", "State"]
 
 WINDOW: Final = 4
 """One less than libvirt's default for `max_client_requests`, so that a ping always gets through."""
@@ -41,6 +43,10 @@ MAX_QUEUED: Final = 20_000
 
 GRACE: Final = 10.0
 """Seconds after which a cancelled call without a reply counts as abandoned: far above what a healthy call takes."""
+
+PATIENCE: Final = 1.0
+"""Seconds after which a call with a key counts as stuck: hundreds of times what a healthy read takes. Verbs may take
+longer; then others merely have another connection."""
 
 _LAST_SERIAL: Final = 0xFFFFFFFF
 
@@ -69,6 +75,7 @@ class Entry(msgspec.Struct, eq=False):
     Attributes:
         deadline: when `expire` reports it.
         key: of calls with the same key one is on its way at a time; None is no key.
+        since: when a call with a key was sent.
         slot: whether it counts in the window.
         is_overdue: sent, unanswered, and nobody's patience left.
     """
@@ -82,6 +89,7 @@ class Entry(msgspec.Struct, eq=False):
     state: State = State.NEW
     slot: bool = False
     is_overdue: bool = False
+    since: float = inf
 
 
 # an enumeration's member takes a look-up in its class each time, which on Python 3.11 is slow
@@ -103,12 +111,29 @@ class Pending(Generic[E]):
         abandoned: unanswered calls that are overdue, these included.
         queued: calls that were not sent.
         late: replies that came after their call was abandoned.
+        latest: the call that the last of these answered.
+        stuck: calls with a key that are unanswered for longer than `patience`, by serial.
+        most_keyed: so many calls with a key may be on their way.
+        on_overdue: told of calls with a key that become overdue.
     """
 
-    def __init__(self, *, window: int = WINDOW, max_queued: int = MAX_QUEUED, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        *,
+        window: int = WINDOW,
+        max_queued: int = MAX_QUEUED,
+        grace: float = GRACE,
+        patience: float = PATIENCE,
+        on_overdue: Callable[[E], None] | None = None,
+    ) -> None:
         self.window = window
+        self.most_keyed = window
         self.max_queued = max_queued
         self.grace = grace
+        self.patience = patience
+        self.on_overdue = on_overdue
+        self.latest: E | None = None
+        self.stuck: dict[int, E] = {}
         self.earliest = inf
         self.in_flight = 0
         self.written_off = 0
@@ -118,6 +143,9 @@ class Pending(Generic[E]):
         self._live: dict[int, E] = {}
         self._queues: tuple[OrderedDict[int, E], ...] = tuple(OrderedDict[int, E]() for _ in Priority)
         self._parked: dict[Hashable, OrderedDict[int, E]] = {}
+        self._watched: dict[int, E] = {}
+        self._keyed = 0
+        self._crowd: OrderedDict[int, E] = OrderedDict()
         self._held: set[int] = set()
         self._serial = _LAST_SERIAL
 
@@ -203,13 +231,46 @@ class Pending(Generic[E]):
             return taken
         for queue in self._queues:
             while queue and self.in_flight < self.window:
-                _, entry = queue.popitem(last=False)
+                serial, entry = queue.popitem(last=False)
+                if entry.key is not None:
+                    if self._keyed >= self.most_keyed:
+                        self._crowd[serial] = entry
+                        continue
+                    self._keyed += 1
                 entry.state = _SENT
                 entry.slot = True
                 self.in_flight += 1
                 self.queued -= 1
                 taken.append(entry)
         return taken
+
+    def watch(self, entry: E, now: float) -> None:
+        """A call with a key was sent now."""
+        entry.since = now
+        self._watched[entry.serial] = entry
+        self.earliest = min(self.earliest, now + self.patience)
+
+    def holds(self, key: Hashable) -> bool:
+        """A call with this key is queued or unanswered."""
+        return key in self._parked
+
+    def withdraw(self, *, keyed: bool) -> list[E]:
+        """Take back what was not sent, in order; not what waits for an unanswered call with its key.
+
+        Args:
+            keyed: only calls with a key.
+        """
+        taken: list[E] = []
+        while True:
+            waiting = [
+                *self._crowd.values(),
+                *(e for q in self._queues for e in q.values() if e.key is not None or not keyed),
+            ]
+            if not waiting:
+                return taken
+            for entry in waiting:
+                self._unqueue(entry)
+            taken += waiting
 
     def reply(self, program: int, procedure: int, serial: int) -> E | None:
         """A reply came: the call that it answers, or None if nobody waits for it.
@@ -239,6 +300,7 @@ class Pending(Generic[E]):
         if awaited:
             return entry
         self.late += 1
+        self.latest = entry
         return None
 
     def abandon(self, entry: E, now: float) -> bool:
@@ -248,19 +310,21 @@ class Pending(Generic[E]):
             return True
         if entry.state is _SENT:
             entry.state = _ABANDONED
-            entry.deadline = min(entry.deadline, now + self.grace)
+            entry.deadline = min(entry.deadline, max(now, min(entry.since, now) + self.grace))
             self.earliest = min(self.earliest, entry.deadline)
         return False
 
     def expire(self, now: float) -> list[tuple[E, bool]]:
         """The calls whose deadline has passed, oldest first, each with whether it was sent."""
         expired: list[tuple[E, bool]] = []
-        earliest = inf
+        if now < self.earliest:
+            return expired
+        earliest = self._look_at_watched(now)
         for entry in sorted(self._live.values(), key=_deadline):
             if entry.is_overdue:
                 continue
             if entry.deadline > now:
-                earliest = entry.deadline
+                earliest = min(earliest, entry.deadline)
                 break
             if entry.state is _QUEUED:
                 self._unqueue(entry)
@@ -271,10 +335,9 @@ class Pending(Generic[E]):
             entry.state = _ABANDONED
             entry.is_overdue = True
             self.abandoned += 1
-            if self.written_off == 0:
-                entry.slot = False
-                self.in_flight -= 1
-                self.written_off += 1
+            self._write_off(entry)
+            if entry.key is not None and self.on_overdue is not None:
+                self.on_overdue(entry)
         self.earliest = earliest
         return expired
 
@@ -288,6 +351,10 @@ class Pending(Generic[E]):
         self._live.clear()
         self._parked.clear()
         self._held.clear()
+        self._watched.clear()
+        self._crowd.clear()
+        self.stuck.clear()
+        self._keyed = 0
         self.in_flight = self.written_off = self.abandoned = self.queued = 0
         self.earliest = inf
         return left
@@ -306,13 +373,41 @@ class Pending(Generic[E]):
             self.abandoned -= 1
         entry.state = _DONE
         if entry.key is not None:
+            self._watched.pop(entry.serial, None)
+            self.stuck.pop(entry.serial, None)
+            self._keyed -= 1
+            if self._crowd:
+                serial, other = self._crowd.popitem(last=False)
+                queue = self._queues[other.priority]
+                queue[serial] = other
+                queue.move_to_end(serial, last=False)
             self._unpark(entry.key)
+
+    def _look_at_watched(self, now: float) -> float:
+        """Find what is stuck; when to look again."""
+        while self._watched:
+            serial, entry = next(iter(self._watched.items()))
+            if entry.since + self.patience > now:
+                return entry.since + self.patience
+            del self._watched[serial]
+            self.stuck[serial] = entry
+            self._write_off(entry)
+        return inf
+
+    def _write_off(self, entry: E) -> None:
+        """Give its slot to another call, if that was not done for one already."""
+        if entry.slot and self.written_off == 0:
+            entry.slot = False
+            self.in_flight -= 1
+            self.written_off += 1
 
     def _unqueue(self, entry: E) -> None:
         del self._live[entry.serial]
         entry.state = _DONE
         self.queued -= 1
         queue = self._queues[entry.priority]
+        if entry.serial in self._crowd:
+            queue = self._crowd
         if entry.serial in queue:
             del queue[entry.serial]
             if entry.key is not None:

@@ -130,7 +130,7 @@ async def test_a_connection_that_is_clogged_is_given_up() -> None:
         calls = []
         for domain in sim.world.domains.values():
             sim.faults.hang(domain.name)
-            calls.append(rpc.submit(Proc.DOMAIN_GET_STATE, remote_of(domain), 0, key=domain.key, timeout=0.0))
+            calls.append(rpc.submit(Proc.DOMAIN_GET_STATE, remote_of(domain), 0, timeout=0.0))
         for call in calls:
             with pytest.raises(OperationTimeout):
                 await call.wait()

@@ -28,6 +28,7 @@ class Bench:
         self.daemons: list[FakeDaemon] = []
         self.opened: list[Rpc] = []
         self.failure: CannotConnect | None = None
+        self.slow: object = HOLD
         self._changed = anyio.Event()
 
     @asynccontextmanager
@@ -36,7 +37,7 @@ class Bench:
             raise self.failure
 
         def prepare(daemon: FakeDaemon) -> None:
-            daemon.handlers[SLOW] = lambda dom, flags: HOLD
+            daemon.handlers[SLOW] = lambda dom, flags, answer=self.slow: answer
 
         async with connected(prepare=prepare) as (rpc, daemon):
             self.daemons.append(daemon)

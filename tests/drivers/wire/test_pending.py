@@ -222,12 +222,121 @@ def test_the_end_returns_what_someone_waits_for_and_empties_the_table() -> None:
     assert pending.clear() == []
 
 
+def sent(pending: Pending[Entry], now: float) -> list[Entry]:
+    """As a session sends: those with a key are watched."""
+    taken = pending.take()
+    for entry in taken:
+        if entry.key is not None:
+            pending.watch(entry, now)
+    return taken
+
+
+def test_a_keyed_call_beyond_patience_is_stuck_and_gives_its_slot_away_once() -> None:
+    """Its caller goes on waiting; the answer frees everything."""
+    pending = Pending[Entry](window=2, patience=1)
+    one, two, calm = make(pending, key="d1"), make(pending, key="d2"), make(pending)
+    assert sent(pending, 10) == [one, two]
+    assert pending.earliest == 11
+    assert pending.expire(10.9) == []
+    assert pending.stuck == {}
+    assert pending.expire(11) == []
+    assert list(pending.stuck.values()) == [one, two]
+    assert (pending.in_flight, pending.written_off, pending.earliest) == (1, 1, inf)
+    assert sent(pending, 11) == [calm]
+    assert pending.is_full
+    assert answer(pending, one) is one
+    assert list(pending.stuck.values()) == [two]
+    assert (pending.in_flight, pending.written_off) == (2, 0)
+    assert answer(pending, two) is two
+    assert answer(pending, calm) is calm
+    assert len(pending) == pending.in_flight == 0
+
+
+def test_patience_looks_again_when_the_next_may_be_stuck() -> None:
+    """In the order in which they were sent; the answered ones cost nothing."""
+    pending = Pending[Entry](patience=1)
+    first = make(pending, key="d1")
+    sent(pending, 10)
+    second = make(pending, key="d2")
+    sent(pending, 10.5)
+    answer(pending, first)
+    assert pending.expire(11) == []
+    assert pending.earliest == 11.5
+    assert pending.expire(11.5) == []
+    assert list(pending.stuck.values()) == [second]
+
+
+def test_overdue_calls_with_a_key_are_told_of() -> None:
+    """Expired, or abandoned long enough after they were sent: that their caller has just gone does not count."""
+    told: list[Entry] = []
+    pending = Pending[Entry](grace=10, on_overdue=told.append)
+    expired, cancelled, plain = (
+        make(pending, key="d1", deadline=30),
+        make(pending, key="d2"),
+        make(pending, deadline=30),
+    )
+    sent(pending, 0)
+    pending.abandon(cancelled, 5)
+    assert pending.expire(9.9) == []
+    assert told == []
+    pending.expire(10)
+    assert told == [cancelled]
+    assert pending.expire(30) == [(expired, True), (plain, True)]
+    assert told == [cancelled, expired]
+    late = make(pending, key="d3")
+    sent(pending, 40)
+    pending.abandon(late, 55)
+    pending.expire(55)
+    assert told == [cancelled, expired, late]
+    assert answer(pending, late) is None
+    assert pending.latest is late
+
+
+def test_calls_with_a_key_may_be_limited_to_some_of_the_slots() -> None:
+    """The others are free for calls without; what waits keeps its order, and can be abandoned."""
+    pending = Pending[Entry](window=4)
+    pending.most_keyed = 2
+    keyed = [make(pending, key=n) for n in range(5)]
+    plain = [make(pending) for _ in range(3)]
+    assert sent(pending, 0) == [*keyed[:2], *plain[:2]]
+    assert pending.queued == 4
+    assert pending.abandon(keyed[2], 0)
+    answer(pending, keyed[0])
+    assert sent(pending, 0) == [keyed[3]]
+    for entry in (keyed[1], keyed[3], *plain[:2]):
+        answer(pending, entry)
+    assert sent(pending, 0) == [keyed[4], plain[2]]
+    answer(pending, keyed[4])
+    answer(pending, plain[2])
+    assert len(pending) == pending.in_flight == pending.queued == 0
+
+
+def test_what_was_not_sent_can_be_withdrawn() -> None:
+    """All, or only calls with a key; never what waits for an unanswered one of the same key."""
+    pending = Pending[Entry](window=2)
+    pending.most_keyed = 1
+    first, behind = make(pending, key="d1"), make(pending, key="d1")
+    crowd, plain = make(pending, key="d2"), make(pending)
+    twice = make(pending, key="d2", priority=Priority.URGENT)
+    assert sent(pending, 0) == [first, plain]
+    waiting = make(pending)
+    assert (pending.holds("d1"), pending.holds("d2"), pending.holds("d3")) == (True, True, False)
+    assert pending.withdraw(keyed=True) == [crowd, twice]
+    assert pending.withdraw(keyed=True) == []
+    assert pending.withdraw(keyed=False) == [waiting]
+    assert not pending.holds("d2")
+    assert pending.queued == 1
+    answer(pending, first)
+    assert sent(pending, 0) == [behind]
+
+
 class PendingMachine(RuleBasedStateMachine):
     """Any history: the counters equal what a count of the entries says, and nobody is lost."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.pending = Pending[Entry](window=3, grace=5)
+        self.pending = Pending[Entry](window=3, grace=5, patience=1)
+        self.pending.most_keyed = 2
         self.now = 0.0
         self.entries: list[Entry] = []
         self.reported: set[int] = set()
@@ -242,8 +351,13 @@ class PendingMachine(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        for entry in self.pending.take():
+        for entry in sent(self.pending, self.now):
             assert entry.state is State.SENT
+
+    @rule(keyed=st.booleans())
+    def withdraw(self, keyed: bool) -> None:
+        for entry in self.pending.withdraw(keyed=keyed):
+            assert entry.state is State.DONE
 
     @precondition(lambda self: self.live(State.SENT, State.ABANDONED))
     @rule(data=st.data())
@@ -277,6 +391,8 @@ class PendingMachine(RuleBasedStateMachine):
         assert len(pending) == len(unanswered) + pending.queued
         keys = [e.key for e in unanswered if e.key is not None]
         assert len(keys) == len(set(keys))
+        assert len(keys) <= pending.most_keyed
+        assert all(self.now - e.since >= pending.patience for e in pending.stuck.values())
         for entry in self.live(State.SENT, State.QUEUED):
             assert pending.earliest <= entry.deadline
 
