@@ -50,6 +50,7 @@ __all__ = [
     "OnEvents",
     "Rpc",
     "Settings",
+    "Sick",
     "Statistics",
     "Withdrawn",
 ]
@@ -73,6 +74,9 @@ Arrival = tuple[Message, int]
 """An event, and the count of messages that it was."""
 
 OnEvents = Callable[[Sequence[Arrival]], None]
+
+Sick = tuple[bytes, bool]
+"""What hangs: a domain, for calls of high priority or for the others. A server knows states without asking anybody."""
 
 _REPLY: Final = MessageType.REPLY
 _MESSAGE: Final = MessageType.MESSAGE
@@ -217,7 +221,7 @@ class Rpc:
         self._transport = transport
         transport.expect_descriptors(False)  # they come when asked for only
         self._core = Core(Role.CLIENT)
-        self.breaker: Breaker | None = None
+        self.breaker: Breaker[Sick] | None = None
         self.gives_way = False
         self._pending = Pending[Call[Any]](
             window=self.settings.window, max_queued=self.settings.max_queued, on_overdue=self._on_overdue
@@ -583,8 +587,8 @@ class Rpc:
         self.lost = error or ConnectionLost("the connection was closed", outcome=Outcomes.NOT_SENT)
         if self.breaker:
             for call in self._pending.stuck.values():
-                if call.is_overdue:
-                    self.breaker.lost(breaker_key(call))
+                if call.is_overdue and (sick := sick_of(call)) is not None:
+                    self.breaker.lost(sick)
         for call, sent in self._pending.clear():
             outcome = Outcomes.UNKNOWN if sent else Outcomes.NOT_SENT
             lost = ConnectionLost(str(self.lost), outcome=outcome, hint=self.lost.hint, verb=call.what.name)
@@ -785,18 +789,21 @@ class Rpc:
                 )
             )
 
-    def _on_late(self, breaker: Breaker, call: Call[Any], message: Message) -> None:
+    def _on_late(self, breaker: Breaker[Sick], call: Call[Any], message: Message) -> None:
         """A domain that was thought to hang has answered; that another call still holds it is no answer."""
+        sick = sick_of(call)
+        if sick is None:
+            return
         if message.status is _ERROR and isinstance(native_error(codec.unpack_error(message.payload)), Busy):
-            breaker.lost(breaker_key(call))
+            breaker.lost(sick)
         else:
-            breaker.answered(breaker_key(call))
+            breaker.answered(sick)
 
     def _on_overdue(self, call: Call[Any]) -> None:
-        if self.breaker is not None and isinstance(call.key, bytes):
+        if self.breaker is not None and (sick := sick_of(call)) is not None:
             now = self._now()
             since = time.time() - (now - call.since)
-            self.breaker.overdue(breaker_key(call), call.what.name, since=since, now=now)
+            self.breaker.overdue(sick, call.what.name, since=since, now=now)
 
     def _watch_silence(self, now: float) -> float:
         """Ping if it is time to, or give up; when to look again."""
@@ -816,6 +823,6 @@ class Rpc:
         return watch.due
 
 
-def breaker_key(call: Call[Any]) -> Hashable:
-    """What hangs for calls of one kind need not for the others: a server knows states without asking anybody."""
-    return call.key, call.what.high
+def sick_of(call: Call[Any]) -> Sick | None:
+    """What hangs if this call does."""
+    return (call.key, call.what.high) if isinstance(call.key, bytes) else None
