@@ -16,6 +16,7 @@ from avirt.model.portable import Portable
 from avirt.model.record import DomainRecord, HostFacts, Key
 
 __all__ = [
+    "CANCELLED",
     "VERSION",
     "Answered",
     "Asked",
@@ -36,6 +37,9 @@ __all__ = [
 
 VERSION: Final = 1
 """Of the format. Readers refuse a newer one; lines and fields may be added only together with a new number."""
+
+CANCELLED: Final = "cancelled"
+"""What `Answered.error` says of a call that was not waited for any longer."""
 
 _EVENTS: Final = native_event.NATIVE_EVENTS  # imported, so that every kind of Change is known
 

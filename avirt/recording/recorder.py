@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from anyio import get_cancelled_exc_class
 
@@ -25,16 +25,13 @@ from avirt.lifecycle import HostLifecycle, Now, Step
 from avirt.log import redact
 from avirt.model.observation import Item, LinkUp, ListingSlice
 from avirt.model.record import Key
-from avirt.recording.format import VERSION, Answered, Asked, Call, Header, Line, Opened, Took, Woke
+from avirt.recording.format import CANCELLED, VERSION, Answered, Asked, Call, Header, Line, Opened, Took, Woke
 from avirt.recording.taps import TappedDriver, TappedLifecycle, TappedTransport
 from avirt.recording.writer import Writer
 from avirt.uri import URI
 from avirt.version import __version__
 
 __all__ = ["Recorder"]
-
-CANCELLED: Final = "cancelled"
-"""What `Answered.error` says of a call that was not waited for any longer."""
 
 
 class Recorder:

@@ -129,14 +129,15 @@ class _Run:
 
     async def through(self, stage: Stage | None) -> None:
         """Line by line."""
-        for number, line in enumerate(self._recording.lines, 2):
+        lines = self._recording.lines
+        for number, (line, following) in enumerate(zip_longest(lines, lines[1:]), 2):
             if number % _LINES == 0 or isinstance(line, Took):  # a listing's slice is as much as a loop may do at once
                 await checkpoint()
             if isinstance(line, Lost):
                 self._notes.append(f"{line.lines} lines are missing at line {number}: what follows is not played")
                 break
             if stage is not None:
-                await stage.play(line)
+                await stage.play(line, following)
                 self._differ(number, stage.differences)
             if isinstance(line, Took):
                 items = line.items if stage is None else stage.items(line)

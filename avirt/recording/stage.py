@@ -29,7 +29,7 @@ from avirt.drivers.transport.loop import current_loop
 from avirt.errors import AvirtError, CannotConnect, ConnectionLost, Outcomes
 from avirt.lifecycle import slices
 from avirt.model.observation import Gone, Item, LinkUp, Listing, ListingSlice, Seen
-from avirt.recording.format import Answered, Asked, Call, Closed, Frames, Header, Left, Line, Opened, Took
+from avirt.recording.format import CANCELLED, Answered, Asked, Call, Closed, Frames, Header, Left, Line, Opened, Took
 from avirt.uri import parse_uri
 
 __all__ = ["Stage"]
@@ -38,6 +38,8 @@ WINDOW: Final = 1_000_000
 """Calls on their way at once: no call waits for another, whose answer may stand later in the file."""
 TURNS: Final = 500
 """So many turns of the loop the driver has to do what it did then: some hundred listed domains take one."""
+FEW_TURNS: Final = 10
+"""So many it takes to take in some answers."""
 PATIENCE: Final = 10.0
 """Real seconds that it has where worker threads take part."""
 
@@ -137,8 +139,8 @@ class PlayedTransport:
                     self._serials[serial] = self._asked.pop(index)[1]
 
     def _matches(self, what: Hashable) -> int | None:
-        """Which of the questions that are not matched yet is this."""
-        return next((index for index, (asked, _) in enumerate(self._asked) if asked == what), None)
+        """Which of the unmatched questions is this: the latest, as who asked before may have given up."""
+        return next((index for index in reversed(range(len(self._asked))) if self._asked[index][0] == what), None)
 
     async def came(self, data: bytes) -> None:
         """These frames came, in one read."""
@@ -251,8 +253,8 @@ class Stage:
 
     # ------------------------------------------------------------ line by line
 
-    async def play(self, line: Line) -> None:
-        """Do what a line says, or see it done."""
+    async def play(self, line: Line, following: Line | None) -> None:
+        """Do what a line says, or see it done. `following`: the line after it."""
         self._time.go_to(line.at)
         match line:
             case Asked():
@@ -269,14 +271,22 @@ class Stage:
                     return  # a connection of verbs
                 if line.sent:
                     await transport.sent(line.data)
-                else:
-                    await transport.came(line.data)
+                    return
+                if isinstance(following, Took) and self._is_watch(following.call):
+                    # whoever registers for events had taken in what came before
+                    for _ in range(FEW_TURNS):
+                        await checkpoint()
+                await transport.came(line.data)
             case Closed():
                 transport = self._transports.pop(line.connection, None)
                 if transport is not None:
                     transport.close(None if line.why is None else ConnectionLost(line.why))
             case _:
                 pass
+
+    def _is_watch(self, call: int | None) -> bool:
+        asking = None if call is None else self._asked.get(call)
+        return asking is not None and asking.what is Call.WATCH
 
     def _ask(self, line: Asked) -> None:
         asking = self._asked[line.call] = Asking(line.what)
@@ -323,10 +333,12 @@ class Stage:
             if not asking.succeeded:
                 why = asking.error or "no answer, with what was recorded"
                 self.differences.append(f"{asking.what} (call {line.call}) was answered; now: {why}")
+        elif line.error == CANCELLED:
+            asking.scope.cancel()
         else:
             await _turns(asking.done.is_set)
             asking.scope.cancel()
-            if asking.succeeded and line.error != "cancelled":
+            if asking.succeeded:
                 self.differences.append(f"{asking.what} (call {line.call}) failed ({line.error}); now it is answered")
         if asking.what is Call.OPEN:
             self._is_opening = False
