@@ -149,16 +149,22 @@ class Engine:
         self._wall = wall
         self._boot = boot
         self._lifecycle = lifecycle or HostLifecycle(name)
+        self._schedule = ProbeSchedule()
         self._auditor: Auditor | None = None
         if audit is not None:
             self._auditor = Auditor(
-                host=name, every=audit, lifecycle=self._lifecycle, take=self.take, uniform=self._uniform, wall=wall
+                host=name,
+                every=audit,
+                lifecycle=self._lifecycle,
+                take=self.take,
+                is_due=self._schedule.is_due,
+                uniform=self._uniform,
+                wall=wall,
             )
         self._backoff = Backoff(self._uniform)
         self._session: Session | None = None
         self._link_tasks: TaskGroup | None = None
         self._why = "not connected yet"
-        self._schedule = ProbeSchedule()
         self._wakes: list[float] = []
         self._kick = anyio.Event()
         self._armed: float | None = None
@@ -234,7 +240,7 @@ class Engine:
                 raise
             except AvirtError as error:
                 if session is self._session:
-                    self.feed(ReadFailed(key, str(error)))
+                    self._read_failed(key, error)
                 raise
             if session is not self._session:
                 continue
@@ -457,13 +463,19 @@ class Engine:
         except ConnectionLost:
             return  # the watch says so, and a listing follows the next connection
         except AvirtError as error:
-            self.feed(ReadFailed(key, str(error)))
-            self._schedule.later(key, anyio.current_time() + FAILED_READ_PAUSE)
+            self._read_failed(key, error)
         else:
             self.feed(item)
         finally:
             self._schedule.done(key)
             self._kick.set()
+
+    def _read_failed(self, key: Key, error: AvirtError) -> None:
+        """The record is stale from here on, so the domain is read again, whoever it was that read it now."""
+        self.feed(ReadFailed(key, str(error)))
+        again = anyio.current_time() + FAILED_READ_PAUSE
+        self._schedule.later(key, again)
+        self._arm(again)
 
     # ------------------------------------------------------------ listings
 

@@ -40,6 +40,10 @@ class ProbeSchedule:
         """Read it at a given time, unless it is asked for before."""
         self._waiting.setdefault(key, [at - QUIET, at - QUIET])
 
+    def is_due(self, key: Key) -> bool:
+        """A read of it is asked for, or under way."""
+        return key in self._waiting or key in self._in_flight
+
     def next_due(self) -> float | None:
         """When `take` has something to give, or None."""
         times = [self._due(times) for key, times in self._waiting.items() if key not in self._in_flight]

@@ -29,7 +29,8 @@ class Differs(Enum):
     TOLD = auto()
     """In what events tell: whether it is there, its name, state, runtime id, persistence."""
     UNTOLD = auto()
-    """Only in what a hypervisor may change without an event: autostart, a reason, flags, certainty."""
+    """Only in what a hypervisor may change without an event (autostart, a reason, flags, certainty), or in what was
+    not known before."""
 
 
 Difference = tuple[Key, int, Differs]
@@ -104,6 +105,7 @@ def _how(changes: Iterable[Change]) -> Differs:
         if not isinstance(change, Updated) or change.before is None or change.after is None:
             return Differs.TOLD
         before, after = change.before, change.after
-        if (before.id, before.persistent, before.marker) != (after.id, after.persistent, after.marker):
+        pairs = ((before.id, after.id), (before.persistent, after.persistent), (before.marker, after.marker))
+        if any(known is not None and known != seen for known, seen in pairs):
             return Differs.TOLD
     return Differs.UNTOLD

@@ -101,10 +101,15 @@ class Entry:
         self.vacant_since = 0.0
         self.held: Transition | None = None
         self.held_until: float | None = None
+        self.ended_at: float | None = None
+        self.ended_id: int | None = None
         self.restart()
 
     def restart(self) -> None:
-        """A new connection: counts begin anew, and what was told on the old one is read again anyway."""
+        """A new connection: counts begin anew, and what was told on the old one is read again anyway.
+
+        What has ended stays ended: the new connection, too, may show for a while what the old one told the end of.
+        """
         self.last_event = 0
         self.last_read = 0
         self.started = False
@@ -114,8 +119,6 @@ class Entry:
         self.awaited: int | None = None
         self.told_id: int | None = None
         self.undefined_by = 0.0
-        self.ended_at: float | None = None
-        self.ended_id: int | None = None
         self.rebooted_at: float | None = None
         self.rebooted_id: int | None = None
         self.marker_due = False

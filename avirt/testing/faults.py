@@ -85,12 +85,14 @@ class WireFaults:
     Attributes:
         struck: how often each kind of fault struck, by its name; a simulator's `stop`, too.
         on_added, on_cleared: told when rules come and go. Set by the simulator.
+        on_struck: told the name of each fault when it strikes.
     """
 
     def __init__(self) -> None:
         self.struck: Counter[str] = Counter()
         self.on_added: Callable[[Rule], None] = _nothing
         self.on_cleared: Callable[[], None] = lambda: None
+        self.on_struck: Callable[[str], None] = lambda _name: None
         self._active: list[_Active] = []
         self._kinds: frozenset[type[Rule]] = frozenset()
 
@@ -226,7 +228,12 @@ class WireFaults:
 
     def count(self, rule: Rule) -> None:
         """It struck, and goes on."""
-        self.struck[rule.name()] += 1
+        self.note(rule.name())
+
+    def note(self, name: str) -> None:
+        """A fault of this name struck."""
+        self.struck[name] += 1
+        self.on_struck(name)
 
     def spend(self, rule: Rule) -> None:
         """It struck, and is over."""
@@ -261,7 +268,7 @@ class WireFaults:
         return False
 
     def _strike(self, active: _Active) -> None:
-        self.struck[active.rule.name()] += 1
+        self.count(active.rule)
         if active.left is not None:
             active.left -= 1
             if active.left <= 0:

@@ -30,7 +30,7 @@ from avirt.drivers.libvirt.procedure import Procedure
 from avirt.drivers.libvirt.rpc import Call, Rpc
 from avirt.drivers.libvirt.states import StateTable
 from avirt.drivers.wire.pending import Priority
-from avirt.errors import AvirtError, ConnectionLost, NotFound, RemoteProtocolError, Unsupported
+from avirt.errors import AvirtError, ConnectionLost, InvalidArgument, NotFound, RemoteProtocolError, Unsupported
 from avirt.log import get_logger
 from avirt.model.change import Origin
 from avirt.model.observation import Gone, Listing, Observation, Scope, Seen
@@ -120,14 +120,18 @@ class Inventory:
             return None
         return self._rpc.submit(Proc.CONNECT_LIST_ALL_DOMAINS, 1, flags, raw=True)
 
-    async def _keys(self, flags: int, call: Call[bytes] | None) -> frozenset[bytes] | None:
-        """The uuids of a filtered list; None if the server can't tell."""
+    async def _keys(
+        self, flags: int, call: Call[bytes] | None, failed: list[int] | None = None
+    ) -> frozenset[bytes] | None:
+        """The uuids of a filtered list; None if the server can't tell, noted in `failed` if it could another time."""
         if call is None:
             return None
         answer = await _outcome(call)
         if isinstance(answer, AvirtError):
             if isinstance(answer, Unsupported):
                 self._missing.add(f"{Proc.CONNECT_LIST_ALL_DOMAINS.name} {flags}")
+            elif failed is not None and not isinstance(answer, InvalidArgument):
+                failed.append(flags)  # that would be the answer to flags that are newer than the server
             _log.debug("a filtered list is refused", flags=flags, why=str(answer))
             return None
         return frozenset([key async for part in _entries(answer) for _, key, _ in part])
@@ -140,7 +144,8 @@ class Inventory:
             for flags in (ListDomains.TRANSIENT, ListDomains.AUTOSTART, ListDomains.MANAGEDSAVE)
         ]
         payload = await states.wait()
-        transient, autostart, saved = [await self._keys(flags, call) for flags, call in lists]
+        failed: list[int] = []
+        transient, autostart, saved = [await self._keys(flags, call, failed) for flags, call in lists]
         known = Known(transient=transient, autostart=autostart, saved=saved or frozenset[bytes]())
         asked = _asked([states, *(call for _, call in lists if call is not None)])
         found: list[Observation] = []
@@ -149,7 +154,7 @@ class Inventory:
             found += listed(self._table, reader.read(), known, asked)
             if reader.left:
                 await anyio.lowlevel.checkpoint()
-        return await self._settled(found, known, asked)
+        return replace(await self._settled(found, known, asked), complete=not failed)
 
     async def _settled(self, found: list[Observation], known: Known, asked: int) -> Listing:
         """The listing, once domains whose state did not say enough were looked at again."""
@@ -354,7 +359,7 @@ class Inventory:
         looked: RemoteDomain | AvirtError = dom
         if lookup is not None:
             looked = await _outcome(lookup)
-        is_persistent = await self._optional(persistent)
+        is_persistent = await self._optional(persistent, refusals=(Unsupported, InvalidArgument, NotFound))
         starts = await self._optional(autostart)
         if _is_unknown(looked):
             return Gone(key, asked, origin)
@@ -388,14 +393,18 @@ class Inventory:
     def _submit_optional(self, procedure: Procedure[int], dom: RemoteDomain, rpc: Rpc) -> Call[int] | None:
         return None if procedure.name in self._missing else rpc.submit(procedure, dom)
 
-    async def _optional(self, call: Call[int] | None) -> bool | None:
-        """What not every driver answers; None: not said."""
+    async def _optional(
+        self, call: Call[int] | None, refusals: tuple[type[AvirtError], ...] = (AvirtError,)
+    ) -> bool | None:
+        """What not every driver answers; None: not said. Any other error than a refusal is a read that failed."""
         if call is None:
             return None
         answer = await _outcome(call)
         if isinstance(answer, AvirtError):
             if isinstance(answer, Unsupported):
                 self._missing.add(call.what.name)
+            if not isinstance(answer, refusals):
+                raise answer
             return None
         return bool(answer)
 

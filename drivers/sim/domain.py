@@ -97,6 +97,7 @@ class SimDomain:
         deaf: the guest ignores requests to shut down or reboot.
         load: the share of a CPU each virtual CPU uses while running.
         boots: how often the guest booted, reboots included.
+        is_dead: its end was told, though reads still show it.
     """
 
     def __init__(self, world: World, key: Key, name: str, config: Config, *, persistent: bool, load: float) -> None:
@@ -115,6 +116,7 @@ class SimDomain:
         self.deaf = False
         self.incarnation = 0
         self.boots = 0
+        self.is_dead = False
         self._down_asked = False
         self._cpu_time = 0.0
         self._running_since: float | None = None
@@ -272,7 +274,7 @@ class SimDomain:
 
     def guest_shutdown(self) -> None:
         """The guest powers off: SHUTDOWN for a moment, then off."""
-        if self.state is not DomainState.RUNNING:
+        if self.state is not DomainState.RUNNING or self.is_dead:
             return
         if not self.world.habits.guest_off:
             self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN)
@@ -283,6 +285,8 @@ class SimDomain:
 
     def guest_reboot(self) -> None:
         """The guest reboots in its process, with the same id. Elsewhere another process takes over."""
+        if self.is_dead:
+            return
         if self.state is DomainState.RUNNING and self.world.habits.reboots_anew:
             self._stop(ShutoffReason.SHUTDOWN, Moment.STOPPED_SHUTDOWN, forget=False)
             self.start()
@@ -319,6 +323,7 @@ class SimDomain:
         self._need_active()
         self._tell(Moment.CONTROL_ERROR)
         if told_first:
+            self.is_dead = True
             self._tell(Moment.STOPPED_FAILED)
             self._after(self.world.times.death, lambda: self._stop(ShutoffReason.CRASHED, None))
         else:
@@ -342,7 +347,7 @@ class SimDomain:
 
     def pm_wakeup(self) -> None:
         """The guest wakes up."""
-        if self.state is not DomainState.PMSUSPENDED:
+        if self.state is not DomainState.PMSUSPENDED or self.is_dead:
             raise self._invalid("domain is not pmsuspended")
         self._enter(DomainState.RUNNING, RunningReason.WAKEUP)
         self.world.tell(PMWakeup(host="", key=self.key, name=self.name, reason=0))
@@ -457,6 +462,7 @@ class SimDomain:
 
     def _activate(self) -> None:
         self.incarnation += 1
+        self.is_dead = False
         self.boots += 1
         self.id = self.last_id = self.world.next_id()
         self._cpu_time = 0.0
@@ -510,7 +516,7 @@ class SimDomain:
             self.world.tell(JobCompleted(host="", key=self.key, name=self.name, params=params))
 
     def _need_active(self) -> None:
-        if not self.active:
+        if not self.active or self.is_dead:
             raise self._invalid("domain is not running", hint="start it first")
 
     def _check_modes(self, modes: Sequence[ShutdownMode], verb: str) -> None:

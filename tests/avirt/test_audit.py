@@ -108,6 +108,19 @@ async def test_audit_takes_no_event_that_is_under_way_for_a_lost_one(autojump_cl
         assert script.listed > 30  # there was something to confirm
 
 
+@pytest.mark.trio
+async def test_audit_waits_for_reads_that_are_under_way(autojump_clock: object) -> None:
+    """An event was told, and what reads say otherwise is still to come."""
+    script = Script(A)
+    async with connect("script://x", driver=script, audit=EVERY) as host:
+        script.hang = True
+        script.tell(A, RUNNING, Signal.STARTED)
+        script.states[A] = SHUTOFF
+        await anyio.sleep(EVERY * 1.2 + GRACE + 1)
+        assert host.view[A].state is SHUTOFF.state
+        assert (host.audit.mismatches, host.audit.untold) == (0, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.trio
 @pytest.mark.parametrize("seed", range(2))

@@ -212,6 +212,20 @@ async def test_engine_fresh_read_that_hangs_is_a_timeout(autojump_clock: object)
 
 
 @pytest.mark.trio
+async def test_engine_a_fresh_read_that_failed_is_made_again_by_the_engine(autojump_clock: object) -> None:
+    """Or the record would be stale for ever on a host where nothing happens."""
+    script = Script(A)
+    async with running(script) as host:
+        script.fail_probe = NativeError("internal error")
+        with pytest.raises(NativeError):
+            await host.engine.fresh(A)
+        assert host.view[A].certainty is Certainty.STALE
+        script.fail_probe = None
+        await anyio.sleep(FAILED_READ_PAUSE + 1)
+        assert host.view[A].certainty is Certainty.LIVE
+
+
+@pytest.mark.trio
 async def test_engine_a_failed_listing_is_said_to_who_waits_and_tried_again(autojump_clock: object) -> None:
     script = Script(A)
     async with running(script) as host:

@@ -101,3 +101,14 @@ def test_probe_every_domain_asked_for_is_read_within_the_latest(asks: list[tuple
         oldest.setdefault(key, now)
     run_until(now + 1.0)
     assert not oldest
+
+
+def test_schedule_knows_what_is_asked_for_or_under_way() -> None:
+    schedule = ProbeSchedule()
+    assert not schedule.is_due(A)
+    schedule.ask(A, 0.0)
+    assert schedule.is_due(A)
+    schedule.take(10.0)
+    assert schedule.is_due(A)
+    schedule.done(A)
+    assert not schedule.is_due(A)

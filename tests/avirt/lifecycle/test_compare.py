@@ -69,6 +69,13 @@ def test_compare_what_says_no_state_says_nothing(lab: Lab) -> None:
     assert differing(lab, lab.observe(None, active=True, id=3)) == []
 
 
+def test_compare_what_was_not_known_before_is_no_lost_event() -> None:
+    lab = Lab()
+    lab.event(Signal.STARTED, id=3)
+    assert lab.record.persistent is None
+    assert differing(lab, lab.observe(RUNNING, id=3, persistent=False)) == [(KEY, Differs.UNTOLD)]
+
+
 def test_compare_a_listing_that_an_event_overtook_says_nothing(lab: Lab) -> None:
     asked = lab.count
     lab.event(Signal.SUSPENDED, id=3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avirt.model.observation import Signal
+from avirt.model.observation import LinkLost, Signal
 from avirt.model.state import DomainState
 from tests.avirt.lifecycle.lab import KEY, OFF, OTHER, PAUSED, RUNNING, Lab, kinds
 
@@ -78,6 +78,18 @@ def test_ghost_is_not_believed_for_two_seconds() -> None:
     assert lab.wakes == [0.2]
     assert lab.read(RUNNING, id=3) == []
     assert lab.wakes == []
+    lab.time += 2
+    assert kinds(lab.read(RUNNING, id=3)) == ["state_changed"]
+
+
+def test_ghost_of_what_ended_just_before_the_link_was_lost_is_not_believed_after_it() -> None:
+    lab = Lab()
+    lab.have(RUNNING, id=3)
+    lab.event(Signal.STOPPED)
+    lab.step(LinkLost("cut"))
+    lab.link_up()
+    lab.listing(lab.observe(RUNNING, id=3))
+    assert lab.record.state is OFF.state
     lab.time += 2
     assert kinds(lab.read(RUNNING, id=3)) == ["state_changed"]
 

@@ -134,3 +134,13 @@ def test_counting_and_spending() -> None:
     faults.spend(rule)
     assert faults.rules == []
     assert faults.struck == {"storm": 2}
+
+
+def test_whoever_wants_to_know_is_told_what_strikes() -> None:
+    faults, told = WireFaults(), list[str]()
+    faults.on_struck = told.append
+    faults.add(LoseEvent(times=1))
+    faults.strike(LoseEvent, 0, True)
+    faults.strike(LoseEvent, 0, True)
+    faults.note("stop")
+    assert told == ["lose_event", "stop"]

@@ -116,6 +116,16 @@ async def test_a_list_that_is_refused_says_nothing_and_is_asked_once_if_unsuppor
         assert since(daemon, before).count(LIST.name) == 6
 
 
+@pytest.mark.parametrize("flags", [8, 1024, 256])
+async def test_a_listing_of_which_a_list_failed_is_partial(flags: int) -> None:
+    """So another one is owed. What the server refuses for good is no failure."""
+    world = mixed()
+    async with serving(world) as (rpc, _):
+        for error, complete in ((BROKEN, False), (complaint(8, "unsupported flags"), True), (NO_SUPPORT, True)):
+            world.refused_flags[flags] = error
+            assert (await inventory(rpc).read_all()).complete is complete
+
+
 async def test_states_that_do_not_say_enough_are_looked_at_again() -> None:
     """CRASHED and no state: one list of what is active; a state not sent: read singly."""
     world = World(
@@ -334,13 +344,23 @@ async def test_what_not_every_driver_answers_is_not_said(procedure: Procedure[in
     world = mixed()
     async with serving(world) as (rpc, daemon):
         reads = inventory(rpc)
-        for error, again in ((BROKEN, 1), (NO_SUPPORT, 1), (NO_SUPPORT, 0)):
+        refusal = complaint(8, "unsupported flags") if procedure is Proc.DOMAIN_IS_PERSISTENT else BROKEN
+        for error, again in ((refusal, 1), (NO_SUPPORT, 1), (NO_SUPPORT, 0)):
             world.refused[procedure] = error
             before = len(daemon.calls)
             seen = await reads.probe(key_of_name("up"))
             assert isinstance(seen, Seen)
             assert None in (seen.observation.persistent, seen.observation.autostart)
             assert since(daemon, before).count(procedure.name) == again
+
+
+async def test_a_probe_that_could_not_read_the_persistence_raises() -> None:
+    """Nobody would ask for it again."""
+    world = mixed()
+    world.refused[Proc.DOMAIN_IS_PERSISTENT] = BROKEN
+    async with serving(world) as (rpc, _):
+        with pytest.raises(AvirtError):
+            await inventory(rpc).probe(key_of_name("up"))
 
 
 async def test_a_probe_whose_state_fails_raises() -> None:

@@ -531,6 +531,16 @@ def test_killed_emulator_told_first_still_reads_running(stage: Stage, running: S
     assert state_of(running) is DomainState.SHUTOFF
 
 
+def test_nothing_more_happens_to_a_domain_whose_end_was_told(running: SimDomain) -> None:
+    running.kill_emulator(told_first=True)
+    for act in (running.suspend, running.pm_suspend, running.destroy):
+        with pytest.raises(InvalidOperation):
+            act()
+    running.guest_shutdown()
+    running.guest_reboot()
+    assert state_of(running) is DomainState.RUNNING
+
+
 def test_io_error_pauses_and_tells_of_the_disk(stage: Stage, running: SimDomain) -> None:
     running.io_error()
     assert shown(running) == (DomainState.PAUSED, PausedReason.IOERROR)

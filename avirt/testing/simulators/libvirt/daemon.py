@@ -183,7 +183,9 @@ class Daemon:
 
     def storm(self, events: int) -> None:
         """So many events at once; everything is as before afterwards."""
-        running: list[SimDomain] = [d for d in self.world.domains.values() if d.state is DomainState.RUNNING]
+        running: list[SimDomain] = [
+            d for d in self.world.domains.values() if d.state is DomainState.RUNNING and not d.is_dead
+        ]
         for index in range(events // 2 if running else 0):
             domain = running[index % len(running)]
             domain.suspend()

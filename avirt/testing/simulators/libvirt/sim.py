@@ -322,7 +322,7 @@ class LibvirtSim:
 
     def stop(self) -> None:
         """The daemon ends; domains live on. New connections are refused until `start`."""
-        self.faults.struck["stop"] += 1
+        self.faults.note("stop")
         self._stop()
 
     def _stop(self) -> None:
@@ -344,7 +344,7 @@ class LibvirtSim:
     @contextmanager
     def restart(self) -> Generator[World]:
         """The daemon is restarted; what is done in here nobody sees happen."""
-        self.faults.struck[Restart.name()] += 1
+        self.faults.note(Restart.name())
         self._stop()
         with self.world.muted() as world:
             yield world
@@ -352,7 +352,7 @@ class LibvirtSim:
 
     def replace_host(self, uuid: UUID | None = None, *, name: str = "") -> None:
         """Another, empty host answers from now on."""
-        self.faults.struck[ReplaceHost.name()] += 1
+        self.faults.note(ReplaceHost.name())
         self._replace(uuid, name)
 
     def _replace(self, uuid: UUID | None, name: str) -> None:
