@@ -157,11 +157,15 @@ def _direction(rng: Random) -> Direction:
     return rng.choice(list(Direction))
 
 
+LISTING_BYTES: Final = (1200, 2000)
+"""So many bytes a daemon has sent when it answers to a first listing."""
+
 Draw = Callable[[Random], Rule]
 
 QUICK: Final[tuple[Draw, ...]] = (
     lambda r: Cut(after_bytes=r.choice((0, r.randrange(1, 200), r.randrange(1, 6000))), direction=_direction(r)),
     lambda r: Cut(after_bytes=r.randrange(1, 400), direction=_direction(r), where=_where(r)),
+    lambda r: Cut(after_bytes=r.randrange(*LISTING_BYTES)),
     lambda r: Delay(seconds=r.choice((0.002, 0.02, 0.2)), direction=_direction(r), where=_where(r)),
     lambda r: Fragment(size=r.choice((1, 5, 30, 100)), times=r.randrange(1, 30), direction=_direction(r)),
     lambda r: Reorder(depth=r.randrange(2, 5), within=r.choice((0.005, 0.05))),

@@ -284,7 +284,7 @@ class SettledStates(Reader):
     settle = SETTLE
 
     async def end(self) -> None:
-        with anyio.fail_after(20 * SETTLE):
+        with anyio.fail_after(60):
             self.drain()
             while self.is_behind:
                 await anyio.sleep(SETTLE / 2)
