@@ -3,7 +3,8 @@
 A simulated daemon in another process: 2 ms a call, at most 5 at once on a connection. Each variant is a process with a
 host of its own; of some, one, two or twenty domains hang from the beginning, and a task each goes on calling them. The
 variants take turns, as in `harness.py`, but what counts is not the time of a slice: it is the 99th percentile of the
-times of all calls of the other domains.
+times of its calls of other domains, and of these the median over all slices. All calls thrown together would say more
+about the worst weather that a variant had than about it.
 
 Load: 4 tasks and 100 tasks that call one after another (closed loop); 400 and 800 calls/s that start when it is time,
 however long the others take (open loop).
@@ -133,7 +134,7 @@ class Variant:
     def __init__(self, loop: str, hung: int) -> None:
         self.daemon = self._start("--serve", str(hung))
         self.client = self._start("--worker", loop, "--hung", str(hung), "--uri", self._read(self.daemon))
-        self.took: dict[str, list[float]] = {load: [] for load in LOADS}
+        self.slices: dict[str, list[list[float]]] = {load: [] for load in LOADS}
 
     def take_turn(self, load: str, *, is_warm_up: bool) -> None:
         assert self.client.stdin is not None
@@ -141,14 +142,13 @@ class Variant:
         self.client.stdin.flush()
         answer = self._read(self.client)
         if not is_warm_up:
-            self.took[load] += map(float, answer.split())
+            self.slices[load].append(sorted(map(float, answer.split())))
 
     def is_ready(self) -> bool:
         return self._read(self.client) == "ready"
 
-    def percentile(self, load: str) -> float:
-        took = sorted(self.took[load])
-        return took[int(len(took) * 0.99)]
+    def percentile(self, load: str, which: float = 0.99) -> float:
+        return median(took[int(len(took) * which)] for took in self.slices[load])
 
     def end(self) -> None:
         for process in (self.client, self.daemon):
@@ -184,9 +184,10 @@ def compare(loop: str, rounds: int) -> int:
         missed = 0
         for load in LOADS:
             base = variants[0]
+            calls = sum(map(len, base.slices[load]))
             print(
-                f"  {loop:8} {load:18} without: median {median(base.took[load]) * 1e3:6.2f} ms,"
-                f" p99 {base.percentile(load) * 1e3:6.2f} ms, {len(base.took[load])} calls"
+                f"  {loop:8} {load:18} without: median {base.percentile(load, 0.5) * 1e3:6.2f} ms,"
+                f" p99 {base.percentile(load) * 1e3:6.2f} ms, {calls} calls"
             )
             for hung in HUNG[1:]:
                 ratio = variants[hung].percentile(load) / base.percentile(load)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
@@ -213,3 +214,80 @@ async def test_doctor_names_what_hangs(autojump_clock: object) -> None:
         assert len(said) == 1
         assert str(it.sim.domain("vm0").uuid) in said[0]
         assert "domain_get_xml_desc was not answered" in said[0]
+
+
+# ---------------------------------------------------------------- how long the others' calls take, on a virtual clock
+
+
+async def closed(it: Ward, tasks: int, seconds: float) -> list[float]:
+    """Tasks that call one after another."""
+    took: list[float] = []
+    end = anyio.current_time() + seconds
+
+    async def call(number: int) -> None:
+        at = number
+        while (began := anyio.current_time()) < end:
+            await it.read(f"vm{100 + at % 900}")
+            took.append(anyio.current_time() - began)
+            at += tasks
+
+    async with anyio.create_task_group() as group:
+        for number in range(tasks):
+            group.start_soon(call, number)
+    return took
+
+
+async def opened(it: Ward, rate: int, seconds: float) -> list[float]:
+    """Calls that start when it is time, however long the others take."""
+    took: list[float] = []
+
+    async def call(at: int) -> None:
+        began = anyio.current_time()
+        await it.read(f"vm{100 + at % 900}")
+        took.append(anyio.current_time() - began)
+
+    async with anyio.create_task_group() as group:
+        for at in range(int(rate * seconds)):
+            group.start_soon(call, at)
+            await anyio.sleep(1 / rate)
+    return took
+
+
+LOADS = {
+    "closed, 4 tasks": partial(closed, tasks=4),
+    "closed, 100 tasks": partial(closed, tasks=100),
+    "open, 400 calls/s": partial(opened, rate=400),
+    "open, 800 calls/s": partial(opened, rate=800),
+}
+
+
+async def percentiles(sick: int) -> dict[str, float]:
+    """The 99th of each load, at 2 ms a call and 5 calls at once."""
+    async with ward(sick) as it, anyio.create_task_group() as group:
+        it.sim.faults.late_reply(0.002)
+        it.fall_ill()
+
+        async def call_in_vain(name: str) -> None:
+            while True:
+                await it.read_in_vain(name)
+                await anyio.sleep(1)
+
+        for name in it.sick:
+            group.start_soon(call_in_vain, name)
+        await anyio.sleep(10)
+        found: dict[str, float] = {}
+        for load, run in LOADS.items():
+            took = sorted(await run(it, seconds=0.2))
+            found[load] = took[int(len(took) * 0.99)]
+        it.nothing_was_dropped()
+        group.cancel_scope.cancel()
+    return found
+
+
+@pytest.mark.slow
+async def test_calls_of_other_domains_take_no_longer_while_some_hang(autojump_clock: object) -> None:
+    """Row 9 without the machine's weather: what a call waits for is the daemon's 2 ms and its turn, nothing else."""
+    without = await percentiles(0)
+    for sick in (1, 2, 20):
+        with_some = await percentiles(sick)
+        assert all(with_some[load] < 1.1 * without[load] for load in LOADS), (sick, without, with_some)
