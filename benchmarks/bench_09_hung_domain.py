@@ -19,7 +19,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 from typing import Final
 
@@ -172,24 +172,24 @@ class Variant:
         return process.stdout.readline().strip()
 
 
-def compare(loop: str, rounds: int) -> int:
+def compare(loop: str, rounds: int, loads: Sequence[str], among: Sequence[int]) -> int:
     """All variants on one loop; how many targets were missed."""
-    variants = {hung: Variant(loop, hung) for hung in HUNG}
+    variants = {hung: Variant(loop, hung) for hung in among}
     try:
         assert all(variant.is_ready() for variant in variants.values())
         for turn in range(rounds + 1):
-            for load in random.sample(sorted(LOADS), len(LOADS)):
-                for hung in random.sample(HUNG, len(HUNG)):
+            for load in random.sample(loads, len(loads)):
+                for hung in random.sample(among, len(among)):
                     variants[hung].take_turn(load, is_warm_up=turn == 0)
         missed = 0
-        for load in LOADS:
+        for load in loads:
             base = variants[0]
             calls = sum(map(len, base.slices[load]))
             print(
                 f"  {loop:8} {load:18} without: median {base.percentile(load, 0.5) * 1e3:6.2f} ms,"
                 f" p99 {base.percentile(load) * 1e3:6.2f} ms, {calls} calls"
             )
-            for hung in HUNG[1:]:
+            for hung in among[1:]:
                 ratio = variants[hung].percentile(load) / base.percentile(load)
                 verdict = "aim" if ratio <= AIM else "must" if ratio < MUST else "MISSED"
                 missed += verdict == "MISSED"
@@ -207,6 +207,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--loops", nargs="*", default=list(LOOPS))
+    parser.add_argument("--loads", nargs="*", default=list(LOADS), choices=list(LOADS))
+    parser.add_argument("--among", nargs="*", type=int, default=HUNG[1:], help="how many hang")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--hung", type=int, help=argparse.SUPPRESS)
@@ -220,7 +222,7 @@ def main() -> int:
         anyio.run(work, options.uri, options.hung, backend=backend, backend_options=backend_options)
         return 0
     print(f"p99 of calls of other domains while some of {DOMAINS} hang ({SERVICE * 1e3:g} ms a call, 5 at once)")
-    return 1 if sum(compare(loop, options.rounds) for loop in options.loops) else 0
+    return 1 if sum(compare(loop, options.rounds, options.loads, [0, *options.among]) for loop in options.loops) else 0
 
 
 if __name__ == "__main__":
