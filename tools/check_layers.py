@@ -63,8 +63,8 @@ IMPURE: Final = frozenset(
 )
 
 ONLY_IN: Final[Mapping[str, tuple[str, ...]]] = {
-    "asyncio": ("avirt.drivers.transport",),
-    "trio": ("avirt.drivers.transport",),
+    "asyncio": ("avirt.drivers.transport", "avirt.testing.steps"),
+    "trio": ("avirt.drivers.transport", "avirt.testing.trio_steps"),
     "uvloop": ("avirt.drivers.transport",),
     "threading": ("avirt.events.journal_writer",),
     "sqlite3": ("avirt.events",),

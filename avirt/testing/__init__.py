@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from avirt.recording.replay import Replayed as Replayed
     from avirt.recording.replay import ReplayFrom as ReplayFrom
     from avirt.recording.replay import replay as replay
+    from avirt.testing.checkpoints import Canceller as Canceller
+    from avirt.testing.checkpoints import cancelled_at as cancelled_at
+    from avirt.testing.checkpoints import cancelled_at_each_checkpoint as cancelled_at_each_checkpoint
     from avirt.testing.conformance import DriverConformance as DriverConformance
     from avirt.testing.faults import Cut as Cut
     from avirt.testing.faults import Delay as Delay
@@ -57,6 +60,7 @@ _LAZY: Final[dict[str, str]] = {
     "CHECKERS": "avirt.testing.validate",
     "Act": "avirt.drivers.sim.life",
     "Auth": "avirt.testing.simulators.libvirt",
+    "Canceller": "avirt.testing.checkpoints",
     "Config": "avirt.drivers.sim.domain",
     "Cut": "avirt.testing.faults",
     "Delay": "avirt.testing.faults",
@@ -94,6 +98,8 @@ _LAZY: Final[dict[str, str]] = {
     "Where": "avirt.testing.faults",
     "WireFaults": "avirt.testing.faults",
     "World": "avirt.drivers.sim.world",
+    "cancelled_at": "avirt.testing.checkpoints",
+    "cancelled_at_each_checkpoint": "avirt.testing.checkpoints",
     "findings": "avirt.testing.validate",
     "replay": "avirt.recording.replay",
     "validate": "avirt.testing.validate",
@@ -103,6 +109,7 @@ __all__ = [
     "CHECKERS",
     "Act",
     "Auth",
+    "Canceller",
     "Config",
     "Cut",
     "Delay",
@@ -140,6 +147,8 @@ __all__ = [
     "Where",
     "WireFaults",
     "World",
+    "cancelled_at",
+    "cancelled_at_each_checkpoint",
     "findings",
     "replay",
     "validate",

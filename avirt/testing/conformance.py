@@ -51,7 +51,8 @@ from avirt.model.command import (
 from avirt.model.observation import Gone, Item, Seen, Signal
 from avirt.model.record import DomainRecord, Key, key_of
 from avirt.model.state import REASONS, DomainState, ShutoffReason
-from avirt.testing.endurance import cancelled_after, held, until_held
+from avirt.testing.checkpoints import cancelled_at_each_checkpoint
+from avirt.testing.endurance import held, until_held
 from avirt.testing.observer import Observer, observing
 from avirt.uri import URI, parse_uri
 
@@ -74,7 +75,6 @@ class DriverConformance:
         can_read_only: a read-only session can be opened.
         shares_world: two sessions see the same hypervisor.
         patience: seconds to wait for an effect before a test fails.
-        passes: how many turns of the loop the tests of cancellation go through.
     """
 
     pytestmark = pytest.mark.anyio
@@ -90,7 +90,6 @@ class DriverConformance:
     can_read_only = True
     shares_world = True
     patience = 30.0
-    passes = 20
 
     # ------------------------------------------------------------ given by the driver's tests
 
@@ -148,7 +147,7 @@ class DriverConformance:
         await until_held(before)
 
     async def test_open_cancelled_anywhere_leaves_nothing_behind(self, driver: Driver, uri: str) -> None:
-        """Cancelled at each turn, it neither hangs nor leaks, and the next one works."""
+        """Cancelled at each checkpoint, it neither hangs nor leaks, and the next one works."""
         async with self._open(driver, uri):
             pass
         before = await held()
@@ -157,7 +156,7 @@ class DriverConformance:
             async with self._open(driver, uri):
                 pass
 
-        await self._cancel_everywhere(work)
+        await cancelled_at_each_checkpoint(work, patience=self.patience)
         await until_held(before)
         await work()
 
@@ -467,7 +466,7 @@ class DriverConformance:
     # ------------------------------------------------------------ cancellation, read-only
 
     async def test_read_cancelled_anywhere_leaves_the_session_usable(self, driver: Driver, uri: str) -> None:
-        """At each turn of the loop."""
+        """At each checkpoint."""
         async with self._domain_at(driver, uri) as (observer, record):
             session = observer.session
             definitions = _has(session, Definitions)
@@ -477,23 +476,28 @@ class DriverConformance:
                 lambda: definitions.info(record),
                 lambda: definitions.xml(record),
             ]
-            for work in works:
-                await self._cancel_everywhere(work)
+
+            async def usable() -> None:
                 assert isinstance(await session.probe(record.key), Seen)
+
+            for work in works:
+                await cancelled_at_each_checkpoint(work, after=usable, patience=self.patience)
 
     async def test_verb_cancelled_anywhere_leaves_the_session_usable(self, driver: Driver, uri: str) -> None:
         """It may have had its effect or not; the next read tells."""
         self._need("can_power")
         async with self._domain_at(driver, uri) as (observer, record):
             power = _has(observer.session, Power)
-            for turns in range(min(self.passes, 8)):
-                await cancelled_after(lambda: power.start(record, Start()), turns)
+
+            async def down() -> None:
                 # a call that was sent goes on at the hypervisor: it is over when a start is refused, or succeeds
                 with suppress(AvirtError):
                     await power.start(record, Start())
                 up = await self._state(observer, record.key, DomainState.RUNNING)
                 await power.destroy(up, Destroy())
                 await self._state(observer, record.key, DomainState.SHUTOFF)
+
+            await cancelled_at_each_checkpoint(lambda: power.start(record, Start()), after=down, patience=self.patience)
 
     async def test_read_only_reads_and_refuses(self, driver: Driver, uri: str) -> None:
         """No capability, or AccessDenied; nothing changes."""
@@ -595,11 +599,6 @@ class DriverConformance:
 
     async def _gone(self, observer: Observer, key: Key) -> None:
         await observer.until(lambda: observer.record(key) is None, "removed", timeout=self.patience)
-
-    async def _cancel_everywhere(self, work: Work) -> None:
-        for turns in range(self.passes):
-            with anyio.fail_after(self.patience):
-                await cancelled_after(work, turns)
 
 
 class _Unheard:

@@ -1,19 +1,14 @@
-"""Cancelling a call at each turn of the loop, and counting what is left behind."""
+"""Counting what is left behind."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import anyio
-import anyio.lowlevel
 from anyio import to_thread
 
-from avirt.errors import AvirtError
-
-__all__ = ["Held", "cancelled_after", "held", "until_held"]
+__all__ = ["Held", "held", "until_held"]
 
 
 class Held(NamedTuple):
@@ -42,24 +37,6 @@ async def until_held(before: Held, *, tries: int = 100) -> None:
         await anyio.sleep(0.01)
         now = await held()
     raise AssertionError(f"left behind: {before} before, {now} after")
-
-
-async def cancelled_after(work: Callable[[], Awaitable[object]], turns: int) -> bool:
-    """Run it, cancel it after so many turns of the loop. Whether it had ended by itself, be it by an error of ours."""
-    ended = False
-
-    async def run() -> None:
-        nonlocal ended
-        with suppress(AvirtError):
-            await work()
-        ended = True
-
-    async with anyio.create_task_group() as tg:
-        tg.start_soon(run)
-        for _ in range(turns):
-            await anyio.lowlevel.checkpoint()
-        tg.cancel_scope.cancel()
-    return ended
 
 
 def _descriptors() -> int:

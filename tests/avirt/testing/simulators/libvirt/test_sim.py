@@ -25,7 +25,8 @@ from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResync
 from avirt.model.record import HostState
 from avirt.model.state import DomainState, RunningReason, ShutoffReason
 from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Where
-from avirt.testing.endurance import cancelled_after, held, until_held
+from avirt.testing.checkpoints import Canceller, cancelled_at_each_checkpoint
+from avirt.testing.endurance import held, until_held
 from avirt.testing.faults import (
     RULES,
     Cut,
@@ -129,8 +130,7 @@ async def test_entering_cancelled_anywhere_leaves_nothing_behind() -> None:
 
     await work()
     before = await held()
-    for turns in range(20):
-        await cancelled_after(work, turns)
+    await cancelled_at_each_checkpoint(work, by=[Canceller.SCOPE])
     await until_held(before)
     assert await anyio.to_thread.run_sync(_folders) == []
 
