@@ -82,9 +82,9 @@ async def test_checkpoints_of_tasks_that_the_call_starts_count_and_others_do_not
         while True:
             await checkpoint()
 
+    seen: set[int] = set()
     async with anyio.create_task_group() as group:
         group.start_soon(stranger)
-        seen: set[int] = set()
         for at in range(50):
             steps = 0
             ended = await cancelled_at(call, at)
