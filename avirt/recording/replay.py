@@ -107,7 +107,7 @@ async def play(
             await run.through(None)
         else:
             async with anyio.create_task_group() as tasks:
-                await run.through(Stage(recording.header, driver, tasks, patience=patience))
+                await run.through(Stage(recording, driver, tasks, patience=patience))
                 tasks.cancel_scope.cancel()
     except Exception as error:  # noqa: BLE001  alone or in a group, it is a bug of ours, and told as one
         bug = foremost(error)

@@ -6,8 +6,8 @@ that they go by. What the driver sends is compared with what it sent then, call 
 order where several tasks send; the answers come where they came then. A read is as old as it was then (`asked` is a
 time), whenever its calls are sent now. So the outcome is the same on every loop.
 
-Calls that verbs made are in the file but nobody makes them again: their answers come as frames that mean nothing, and
-count.
+Calls that verbs made, and reads that were given up, are in the file but nobody makes them again: their answers come as
+frames that mean nothing, and count.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
 from functools import partial
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -28,8 +29,10 @@ from avirt.drivers.transport.base import Connect, Dialect, Loop, Receiver, Trans
 from avirt.drivers.transport.loop import current_loop
 from avirt.errors import AvirtError, CannotConnect, ConnectionLost, Outcomes
 from avirt.lifecycle import slices
-from avirt.model.observation import Gone, Item, LinkUp, Listing, ListingSlice, Seen
-from avirt.recording.format import CANCELLED, Answered, Asked, Call, Closed, Frames, Header, Left, Line, Opened, Took
+from avirt.model.command import READ_TIMEOUT
+from avirt.model.observation import Gone, Item, LinkLost, LinkUp, Listing, ListingSlice, Seen
+from avirt.recording.format import CANCELLED, Answered, Asked, Call, Closed, Frames, Left, Line, Opened, Took
+from avirt.recording.reader import Recorded
 from avirt.uri import parse_uri
 
 __all__ = ["Stage"]
@@ -139,8 +142,8 @@ class PlayedTransport:
                     self._serials[serial] = self._asked.pop(index)[1]
 
     def _matches(self, what: Hashable) -> int | None:
-        """Which of the unmatched questions is this: the latest, as who asked before may have given up."""
-        return next((index for index in reversed(range(len(self._asked))) if self._asked[index][0] == what), None)
+        """Which of the questions that are not matched yet is this."""
+        return next((index for index, (asked, _) in enumerate(self._asked) if asked == what), None)
 
     async def came(self, data: bytes) -> None:
         """These frames came, in one read."""
@@ -210,7 +213,7 @@ class Stage:
     """The driver, and what it is played.
 
     Args:
-        header: the recording's.
+        recording: what is played.
         driver: the driver that recorded, or its successor.
         tasks: where its sessions live.
         patience: real seconds that the driver has for what it did then.
@@ -219,7 +222,8 @@ class Stage:
         differences: what went otherwise than then.
     """
 
-    def __init__(self, header: Header, driver: Driver, tasks: TaskGroup, *, patience: float = PATIENCE) -> None:
+    def __init__(self, recording: Recorded, driver: Driver, tasks: TaskGroup, *, patience: float = PATIENCE) -> None:
+        header = recording.header
         self.differences: list[str] = []
         self._uri = parse_uri(header.uri)
         self._env = Env(read_only=header.read_only, wire=self)
@@ -227,6 +231,7 @@ class Stage:
         self._tasks = tasks
         self._patience = patience
         self._time = RecordedTime(header.at)
+        self._given_up = _given_up(recording.lines)
         self._asked: dict[int, Asking] = {}
         self._session: Session | None = None
         self._transports: dict[int, PlayedTransport] = {}
@@ -289,6 +294,8 @@ class Stage:
         return asking is not None and asking.what is Call.WATCH
 
     def _ask(self, line: Asked) -> None:
+        if line.call in self._given_up:
+            return  # nothing came of it, and how far it came is chance
         asking = self._asked[line.call] = Asking(line.what)
         session = self._session
         call: Callable[[], Awaitable[object]]
@@ -400,6 +407,27 @@ class Stage:
         return (outcome,)
 
 
+def _given_up(lines: Sequence[Line]) -> frozenset[int]:
+    """The reads whose caller did not wait for them; not those that hung, or that ended with their session."""
+    asked: dict[int, float] = {}
+    ended: list[int] = []
+    found: set[int] = set()
+    for line in lines:
+        if isinstance(line, Asked) and line.what in (Call.LIST, Call.PROBE):
+            asked[line.call] = line.at
+        if isinstance(line, Answered):
+            if line.error == CANCELLED and line.at - asked.get(line.call, -inf) < READ_TIMEOUT:
+                ended.append(line.call)
+        elif isinstance(line, Left) or (
+            isinstance(line, Took) and any(isinstance(item, LinkLost) for item in line.items)
+        ):
+            ended.clear()
+        else:
+            found.update(ended)
+            ended.clear()
+    return frozenset(found)
+
+
 def _as_old_as(then: Item, now: Item) -> Item:
     """A read, asked for when it was asked for then."""
     if isinstance(now, Seen):
@@ -415,3 +443,7 @@ def _as_old_as(then: Item, now: Item) -> Item:
 
 def _age(item: Seen | Gone) -> int:
     return item.asked if isinstance(item, Gone) else item.observation.asked
+
+
+def _is_loss(item: Item) -> bool:
+    return isinstance(item, LinkLost)
