@@ -203,7 +203,7 @@ class Lanes:
                 continue
 
     def _is_trial(self, key: bytes, *, high: bool) -> bool:
-        return self.breaker.check((key, high), anyio.current_time())
+        return self.breaker.check((key, high), self.control.now())
 
     @contextmanager
     def _trial(self, key: bytes, *, high: bool) -> Generator[None]:
@@ -211,7 +211,7 @@ class Lanes:
         try:
             yield
         except Busy:
-            self.breaker.refused((key, high), anyio.current_time())
+            self.breaker.refused((key, high), self.control.now())
             raise
         except (OperationTimeout, ConnectionLost):
             raise

@@ -199,6 +199,7 @@ class Rpc:
         inbound: messages that came in so far, the calls' answers and the events alike.
         lost: why the connection is over, or None while it is not.
         read_only: calls that need write access are refused here already.
+        now: the clock of its deadlines.
         on_events: called with the events that came in one read, in order, and must neither block nor raise.
         breaker: told of domains that hang, by (key, whether the call was of high priority).
         gives_way: what was not sent is withdrawn as soon as a call is stuck, so that it can be made elsewhere; of a
@@ -228,7 +229,7 @@ class Rpc:
         )
         self._streams: dict[int, Call[Any]] = {}
         self._loop = transport.loop
-        self._now = self._loop.now
+        self.now = self._now = self._loop.now
         self.waiter = self._loop.waiter
         self._keepalive: Keepalive | None = None
         self._timer: Waiter[None] | None = None
