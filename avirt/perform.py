@@ -47,6 +47,9 @@ DEFAULT: Final = Default()
 PATIENCE: Final = 3.0
 """Seconds that a verb which always goes through waits for its first read: far more than a healthy domain takes."""
 
+GIVEN_UP: Final = 10.0
+"""Seconds that a verb which was cancelled while it was sent still shows as under way; then the domain is read."""
+
 Shows = Callable[[Change], bool]
 """Whether a Change shows that a verb has had its effect, where the record alone can't."""
 
@@ -164,6 +167,11 @@ class Perform:
         except AvirtError as error:
             self._end(own)
             return await self._refused(error)
+        except BaseException:
+            # it may go on or never have been sent; who asked does not wait to know
+            if own is not None:
+                self._engine.accepted(self._key, own, GIVEN_UP)
+            raise
         self._phase = Phase.ACCEPTED
         return None
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from avirt.recording.replay import Replayed as Replayed
     from avirt.recording.replay import ReplayFrom as ReplayFrom
     from avirt.recording.replay import replay as replay
+    from avirt.testing.checkers import CHECKERS as CHECKERS
+    from avirt.testing.checkers import Finding as Finding
+    from avirt.testing.checkers import InvalidStream as InvalidStream
+    from avirt.testing.checkers import Recording as Recording
+    from avirt.testing.checkers import findings as findings
+    from avirt.testing.checkers import validate as validate
     from avirt.testing.checkpoints import Canceller as Canceller
     from avirt.testing.checkpoints import cancelled_at as cancelled_at
     from avirt.testing.checkpoints import cancelled_at_each_checkpoint as cancelled_at_each_checkpoint
@@ -49,15 +55,9 @@ if TYPE_CHECKING:
     from avirt.testing.simulators.libvirt import Auth as Auth
     from avirt.testing.simulators.libvirt import LibvirtSim as LibvirtSim
     from avirt.testing.simulators.libvirt import Profile as Profile
-    from avirt.testing.validate import CHECKERS as CHECKERS
-    from avirt.testing.validate import Finding as Finding
-    from avirt.testing.validate import InvalidStream as InvalidStream
-    from avirt.testing.validate import Recording as Recording
-    from avirt.testing.validate import findings as findings
-    from avirt.testing.validate import validate as validate
 
 _LAZY: Final[dict[str, str]] = {
-    "CHECKERS": "avirt.testing.validate",
+    "CHECKERS": "avirt.testing.checkers",
     "Act": "avirt.drivers.sim.life",
     "Auth": "avirt.testing.simulators.libvirt",
     "Canceller": "avirt.testing.checkpoints",
@@ -68,15 +68,15 @@ _LAZY: Final[dict[str, str]] = {
     "DriverConformance": "avirt.testing.conformance",
     "FailCall": "avirt.testing.faults",
     "Faults": "avirt.drivers.sim.faults",
-    "Finding": "avirt.testing.validate",
+    "Finding": "avirt.testing.checkers",
     "Fragment": "avirt.testing.faults",
     "Hang": "avirt.testing.faults",
-    "InvalidStream": "avirt.testing.validate",
+    "InvalidStream": "avirt.testing.checkers",
     "LateReply": "avirt.testing.faults",
     "LibvirtSim": "avirt.testing.simulators.libvirt",
     "LoseEvent": "avirt.testing.faults",
     "Profile": "avirt.testing.simulators.libvirt",
-    "Recording": "avirt.testing.validate",
+    "Recording": "avirt.testing.checkers",
     "RefuseAuth": "avirt.testing.faults",
     "RefuseConnection": "avirt.testing.faults",
     "Reorder": "avirt.testing.faults",
@@ -100,9 +100,9 @@ _LAZY: Final[dict[str, str]] = {
     "World": "avirt.drivers.sim.world",
     "cancelled_at": "avirt.testing.checkpoints",
     "cancelled_at_each_checkpoint": "avirt.testing.checkpoints",
-    "findings": "avirt.testing.validate",
+    "findings": "avirt.testing.checkers",
     "replay": "avirt.recording.replay",
-    "validate": "avirt.testing.validate",
+    "validate": "avirt.testing.checkers",
 }
 
 __all__ = [

@@ -18,7 +18,7 @@ from avirt.lifecycle import HostLifecycle, Now, Probe, Relist, Step, slices
 from avirt.model.change import Change
 from avirt.model.observation import Gone, Item, LinkUp, Observation, Seen
 from avirt.model.record import DomainRecord, Key
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 
 __all__ = ["Observer", "observing"]
 

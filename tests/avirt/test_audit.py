@@ -22,7 +22,7 @@ from avirt.model.observation import Listing, Scope, Signal
 from avirt.model.record import Key
 from avirt.model.state import DomainState
 from avirt.testing import LibvirtSim
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from tests.avirt.test_engine import RUNNING, SHUTOFF, A, Script
 from tests.avirt.worlds import QUICK, make_world
 

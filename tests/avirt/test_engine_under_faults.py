@@ -13,7 +13,7 @@ from avirt.drivers.sim.world import World
 from avirt.host import connect
 from avirt.model.change import Change, Gap, HostConnected, HostLost, HostResynced
 from avirt.model.record import Certainty, HostState
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 
 LIFE = 60.0
 REST = 120.0

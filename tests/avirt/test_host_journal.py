@@ -15,7 +15,7 @@ from avirt.errors import InvalidArgument
 from avirt.events import Store, apply
 from avirt.host import connect, run_host
 from avirt.model.change import Change, Gap, HostConnected, HostLost, HostResynced, JournalLost, Removed, StateChanged
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from tests.avirt.worlds import make_world, watched
 
 pytestmark = pytest.mark.anyio

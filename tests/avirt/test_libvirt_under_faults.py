@@ -13,7 +13,7 @@ from avirt.events import apply
 from avirt.host import connect
 from avirt.model.change import Change, Gap, HostLost, HostResynced, RecordChange
 from avirt.testing import Direction, LibvirtSim
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 
 LIFE = 4.0
 FAULTS = 25

@@ -27,7 +27,7 @@ from avirt.events.journal_reader import read_page
 from avirt.events.journal_schema import connect, contents
 from avirt.events.runs import BLOCK
 from avirt.model.change import Change, Gap, HostConnected, HostLost
-from avirt.testing.validate import CHECKERS, Recording, findings
+from avirt.testing.checkers import CHECKERS, Recording, findings
 
 __all__ = ["Lives", "live"]
 

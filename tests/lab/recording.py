@@ -14,7 +14,7 @@ from avirt.events.token import Token
 from avirt.model.change import Change, Gap
 from avirt.model.record import DomainKey, DomainRecord
 from avirt.model.state import DomainState, PausedReason
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from tests.lab.place import Place
 from tests.lab.site import PATIENCE, rows_of
 from tests.lab.virsh import Row, differences

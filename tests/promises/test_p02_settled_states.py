@@ -17,8 +17,8 @@ from avirt.host import connect
 from avirt.model.change import Change, Gap, HostChange, Rebooted, RecordChange, StateChanged, Updated
 from avirt.model.record import DomainKey, DomainRecord
 from avirt.testing import LibvirtSim, Profile
+from avirt.testing.checkers import validate
 from avirt.testing.simulators.libvirt import LXC, QEMU, XEN
-from avirt.testing.validate import validate
 from tests.avirt.worlds import QUICK
 
 SETTLE = 0.15

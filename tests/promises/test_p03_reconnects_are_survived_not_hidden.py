@@ -35,7 +35,7 @@ from avirt.model.observation import Listing, Scope
 from avirt.model.record import Certainty, HostState
 from avirt.model.state import DomainState
 from avirt.testing import LibvirtSim
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from tests.avirt.test_engine import A, Script
 from tests.avirt.worlds import make_world, watched
 

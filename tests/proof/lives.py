@@ -21,7 +21,7 @@ from avirt.errors import AvirtError, InternalError
 from avirt.host import Host
 from avirt.model.record import HostState
 from avirt.testing import LibvirtSim, LoseEvent
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from avirt.uri import parse_uri
 from tests.proof.acts import TOLD_AT_ONCE, Stage
 from tests.proof.plans import Ask, Happen, Heal, Plan, Replace, Restart, Round, Spoil, Step

@@ -22,7 +22,7 @@ from avirt.events.subscription import Subscription
 from avirt.host import Host
 from avirt.model.change import Change, Gap, StateChanged
 from avirt.model.record import Certainty, DomainKey
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 from tests.proof.plans import Kind
 
 __all__ = ["Reader", "Recorded", "reader"]

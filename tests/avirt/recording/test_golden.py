@@ -11,7 +11,7 @@ import pytest
 
 from avirt.model.change import HostConnected, HostLost, HostResynced, Removed
 from avirt.recording.replay import ReplayFrom, replay
-from avirt.testing.validate import validate
+from avirt.testing.checkers import validate
 
 FOLDER = Path(__file__).resolve().parents[2] / "golden/recordings"
 FILES = sorted(FOLDER.glob("*.avirt"))

@@ -14,8 +14,8 @@ from avirt.drivers.sim.world import World
 from avirt.errors import NativeError
 from avirt.model.observation import Signal
 from avirt.model.state import DomainState
+from avirt.testing.checkers import InvalidStream
 from avirt.testing.observer import Observer, observing
-from avirt.testing.validate import InvalidStream
 from avirt.uri import parse_uri
 
 LAB = parse_uri("sim://lab")

@@ -26,7 +26,7 @@ from avirt.model.change import (
 from avirt.model.native_event import DeviceAdded
 from avirt.model.record import Certainty, DomainRecord, HostFacts, Key
 from avirt.model.state import DomainState, RunningReason, ShutoffReason
-from avirt.testing.validate import CHECKERS, LEGAL, InvalidStream, Recording, findings, validate
+from avirt.testing.checkers import CHECKERS, LEGAL, InvalidStream, Recording, findings, validate
 
 A = Key(bytes([1] * 16))
 B = Key(bytes([2] * 16))
