@@ -21,6 +21,7 @@ async def test_verb_cancelled_while_it_is_sent_is_shown_as_under_way_for_a_momen
             await dom.start()
         assert dom.record.transition is Transition.STARTING
         await anyio.sleep(GIVEN_UP + 1)
-        assert (dom.state, dom.record.transition) == (DomainState.SHUTOFF, None)
+        record = await dom.refresh()
+        assert (record.state, record.transition) == (DomainState.SHUTOFF, None)
         assert not (await dom.destroy()).changed
         assert (await dom.start()).changed
