@@ -216,13 +216,13 @@ async def hung(path: Path) -> Sequence[Change]:
     return told(host)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_replay_of_domains_that_hang_gives_the_same_changes(tmp_path: Path, backend: str) -> None:
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_replay_of_domains_that_hang_gives_the_same_changes(tmp_path: Path, uvloop: bool) -> None:
     """Reads given up after 30 s, slots given away, pings, a connection replaced: minutes of then, none of now."""
     clock = MockClock(autojump_threshold=0.01)  # worker threads have their time
     changes: Sequence[Change] = trio.run(hung, tmp_path / "r", clock=clock)
     assert sum(isinstance(change, Updated) for change in changes) >= 3
-    anyio.run(same_again, tmp_path / "r", changes, backend=backend)
+    anyio.run(same_again, tmp_path / "r", changes, backend_options={"use_uvloop": uvloop})
 
 
 # ---------------------------------------------------------------- what is not as it was
