@@ -443,7 +443,3 @@ def _as_old_as(then: Item, now: Item) -> Item:
 
 def _age(item: Seen | Gone) -> int:
     return item.asked if isinstance(item, Gone) else item.observation.asked
-
-
-def _is_loss(item: Item) -> bool:
-    return isinstance(item, LinkLost)
