@@ -32,26 +32,26 @@ if TYPE_CHECKING:
     from avirt.testing.checkpoints import cancelled_at as cancelled_at
     from avirt.testing.checkpoints import cancelled_at_each_checkpoint as cancelled_at_each_checkpoint
     from avirt.testing.conformance import DriverConformance as DriverConformance
-    from avirt.testing.faults import Cut as Cut
-    from avirt.testing.faults import Delay as Delay
-    from avirt.testing.faults import Direction as Direction
-    from avirt.testing.faults import FailCall as FailCall
-    from avirt.testing.faults import Fragment as Fragment
-    from avirt.testing.faults import Hang as Hang
-    from avirt.testing.faults import LateReply as LateReply
-    from avirt.testing.faults import LoseEvent as LoseEvent
-    from avirt.testing.faults import RefuseAuth as RefuseAuth
-    from avirt.testing.faults import RefuseConnection as RefuseConnection
-    from avirt.testing.faults import Reorder as Reorder
-    from avirt.testing.faults import RepeatEvent as RepeatEvent
-    from avirt.testing.faults import ReplaceHost as ReplaceHost
-    from avirt.testing.faults import Restart as Restart
-    from avirt.testing.faults import Rule as Rule
-    from avirt.testing.faults import Silence as Silence
-    from avirt.testing.faults import SlowAccept as SlowAccept
-    from avirt.testing.faults import Storm as Storm
-    from avirt.testing.faults import Where as Where
     from avirt.testing.faults import WireFaults as WireFaults
+    from avirt.testing.rules import Cut as Cut
+    from avirt.testing.rules import Delay as Delay
+    from avirt.testing.rules import Direction as Direction
+    from avirt.testing.rules import FailCall as FailCall
+    from avirt.testing.rules import Fragment as Fragment
+    from avirt.testing.rules import Hang as Hang
+    from avirt.testing.rules import LateReply as LateReply
+    from avirt.testing.rules import LoseEvent as LoseEvent
+    from avirt.testing.rules import RefuseAuth as RefuseAuth
+    from avirt.testing.rules import RefuseConnection as RefuseConnection
+    from avirt.testing.rules import Reorder as Reorder
+    from avirt.testing.rules import RepeatEvent as RepeatEvent
+    from avirt.testing.rules import ReplaceHost as ReplaceHost
+    from avirt.testing.rules import Restart as Restart
+    from avirt.testing.rules import Rule as Rule
+    from avirt.testing.rules import Silence as Silence
+    from avirt.testing.rules import SlowAccept as SlowAccept
+    from avirt.testing.rules import Storm as Storm
+    from avirt.testing.rules import Where as Where
     from avirt.testing.simulators.libvirt import Auth as Auth
     from avirt.testing.simulators.libvirt import LibvirtSim as LibvirtSim
     from avirt.testing.simulators.libvirt import Profile as Profile
@@ -62,40 +62,40 @@ _LAZY: Final[dict[str, str]] = {
     "Auth": "avirt.testing.simulators.libvirt",
     "Canceller": "avirt.testing.checkpoints",
     "Config": "avirt.drivers.sim.domain",
-    "Cut": "avirt.testing.faults",
-    "Delay": "avirt.testing.faults",
-    "Direction": "avirt.testing.faults",
+    "Cut": "avirt.testing.rules",
+    "Delay": "avirt.testing.rules",
+    "Direction": "avirt.testing.rules",
     "DriverConformance": "avirt.testing.conformance",
-    "FailCall": "avirt.testing.faults",
+    "FailCall": "avirt.testing.rules",
     "Faults": "avirt.drivers.sim.faults",
     "Finding": "avirt.testing.checkers",
-    "Fragment": "avirt.testing.faults",
-    "Hang": "avirt.testing.faults",
+    "Fragment": "avirt.testing.rules",
+    "Hang": "avirt.testing.rules",
     "InvalidStream": "avirt.testing.checkers",
-    "LateReply": "avirt.testing.faults",
+    "LateReply": "avirt.testing.rules",
     "LibvirtSim": "avirt.testing.simulators.libvirt",
-    "LoseEvent": "avirt.testing.faults",
+    "LoseEvent": "avirt.testing.rules",
     "Profile": "avirt.testing.simulators.libvirt",
     "Recording": "avirt.testing.checkers",
-    "RefuseAuth": "avirt.testing.faults",
-    "RefuseConnection": "avirt.testing.faults",
-    "Reorder": "avirt.testing.faults",
-    "RepeatEvent": "avirt.testing.faults",
+    "RefuseAuth": "avirt.testing.rules",
+    "RefuseConnection": "avirt.testing.rules",
+    "Reorder": "avirt.testing.rules",
+    "RepeatEvent": "avirt.testing.rules",
     "ReplayFrom": "avirt.recording.replay",
     "Replayed": "avirt.recording.replay",
-    "ReplaceHost": "avirt.testing.faults",
-    "Restart": "avirt.testing.faults",
-    "Rule": "avirt.testing.faults",
+    "ReplaceHost": "avirt.testing.rules",
+    "Restart": "avirt.testing.rules",
+    "Rule": "avirt.testing.rules",
     "Scripted": "avirt.drivers.sim.life",
     "Seeded": "avirt.drivers.sim.life",
-    "Silence": "avirt.testing.faults",
+    "Silence": "avirt.testing.rules",
     "SimDomain": "avirt.drivers.sim.domain",
     "SimDriver": "avirt.drivers.sim.driver",
-    "SlowAccept": "avirt.testing.faults",
+    "SlowAccept": "avirt.testing.rules",
     "Step": "avirt.drivers.sim.life",
-    "Storm": "avirt.testing.faults",
+    "Storm": "avirt.testing.rules",
     "Times": "avirt.drivers.sim.world",
-    "Where": "avirt.testing.faults",
+    "Where": "avirt.testing.rules",
     "WireFaults": "avirt.testing.faults",
     "World": "avirt.drivers.sim.world",
     "cancelled_at": "avirt.testing.checkpoints",

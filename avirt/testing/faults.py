@@ -5,7 +5,8 @@
     sim.faults.struck["lose_event"]            # how often it struck
     sim.faults.clear()                         # all is well again; what was held back goes out
 
-Nothing here does anything: streams (`stream.py`) and simulators (`simulators/`) ask, and obey.
+The rules stand in `rules.py`. Nothing here does anything: streams (`stream.py`) and simulators (`simulators/`) ask, and
+obey.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import TypeVar, cast
 
 from avirt.drivers.sim.life import Step
 from avirt.testing.rules import (
-    RULES,
     Cut,
     Delay,
     Direction,
@@ -38,29 +38,7 @@ from avirt.testing.rules import (
     Where,
 )
 
-__all__ = [
-    "RULES",
-    "Cut",
-    "Delay",
-    "Direction",
-    "FailCall",
-    "Fragment",
-    "Hang",
-    "LateReply",
-    "LoseEvent",
-    "RefuseAuth",
-    "RefuseConnection",
-    "Reorder",
-    "RepeatEvent",
-    "ReplaceHost",
-    "Restart",
-    "Rule",
-    "Silence",
-    "SlowAccept",
-    "Storm",
-    "Where",
-    "WireFaults",
-]
+__all__ = ["WireFaults"]
 
 R = TypeVar("R", bound=Rule)
 

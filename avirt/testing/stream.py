@@ -16,7 +16,8 @@ import anyio
 from anyio import ClosedResourceError
 from anyio.abc import TaskGroup
 
-from avirt.testing.faults import Delay, Direction, Fragment, Silence, WireFaults
+from avirt.testing.faults import WireFaults
+from avirt.testing.rules import Delay, Direction, Fragment, Silence
 
 __all__ = ["FaultyStream"]
 

@@ -10,7 +10,7 @@ from typing import Final
 from avirt.engine import Engine
 from avirt.model.record import HostState
 from avirt.testing import LibvirtSim
-from avirt.testing.faults import RULES
+from avirt.testing.rules import RULES
 from avirt.testing.simulators.libvirt.events import KINDS
 
 __all__ = ["FAULTS", "MUST", "Phase", "Reach", "missed", "phase_of", "table"]

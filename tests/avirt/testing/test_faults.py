@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from avirt.testing.faults import (
+from avirt.testing.faults import WireFaults
+from avirt.testing.rules import (
     RULES,
     Cut,
     Direction,
@@ -17,7 +18,6 @@ from avirt.testing.faults import (
     Silence,
     Storm,
     Where,
-    WireFaults,
 )
 
 IN, OUT = Direction.IN, Direction.OUT

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from avirt.testing.faults import Direction, WireFaults
+from avirt.testing.faults import WireFaults
+from avirt.testing.rules import Direction
 from avirt.testing.stream import FaultyStream
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,8 @@ from avirt.drivers.sim.moments import WorldEvent
 from avirt.drivers.sim.world import World
 from avirt.model.change import DomainEvent
 from avirt.model.state import DomainState
-from avirt.testing.faults import Cut, ReplaceHost, Restart, Rule, Storm, WireFaults
+from avirt.testing.faults import WireFaults
+from avirt.testing.rules import Cut, ReplaceHost, Restart, Rule, Storm
 from avirt.testing.simulators.libvirt.events import Told, told_of
 from avirt.testing.simulators.libvirt.peer import HungCall, Peer
 from avirt.testing.simulators.libvirt.profile import Profile

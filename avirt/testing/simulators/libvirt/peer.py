@@ -33,7 +33,7 @@ from avirt.drivers.libvirt.protocol import (
 from avirt.drivers.sim.domain import SimDomain
 from avirt.errors import AvirtError, InvalidOperation, RemoteProtocolError
 from avirt.model.record import Key
-from avirt.testing.faults import FailCall, Hang, LateReply, LoseEvent, RefuseAuth, Reorder, RepeatEvent
+from avirt.testing.rules import FailCall, Hang, LateReply, LoseEvent, RefuseAuth, Reorder, RepeatEvent
 from avirt.testing.simulators.libvirt.answers import Answer, Later, Refusal
 from avirt.testing.simulators.libvirt.errors import (
     INTERNAL_ERROR,

@@ -35,7 +35,8 @@ from avirt.groups import foremost, holds_cancellation
 from avirt.host import Host
 from avirt.model.record import HostState, Key
 from avirt.model.state import DomainState, ShutoffReason
-from avirt.testing.faults import RefuseConnection, ReplaceHost, Restart, SlowAccept, WireFaults
+from avirt.testing.faults import WireFaults
+from avirt.testing.rules import RefuseConnection, ReplaceHost, Restart, SlowAccept
 from avirt.testing.simulators.libvirt.daemon import Auth, Daemon
 from avirt.testing.simulators.libvirt.doors import READ_ONLY, READ_WRITE, Doors
 from avirt.testing.simulators.libvirt.events import KINDS, Told, default_fields

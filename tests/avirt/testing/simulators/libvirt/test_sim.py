@@ -27,7 +27,7 @@ from avirt.model.state import DomainState, RunningReason, ShutoffReason
 from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Where
 from avirt.testing.checkpoints import Canceller, cancelled_at_each_checkpoint
 from avirt.testing.endurance import held, until_held
-from avirt.testing.faults import (
+from avirt.testing.rules import (
     RULES,
     Cut,
     Delay,
