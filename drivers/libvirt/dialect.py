@@ -8,7 +8,6 @@ streams never get into a recording, nor do those of calls that a later libvirt w
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Final
@@ -17,6 +16,8 @@ from avirt.drivers.libvirt.codec import COMPILER
 from avirt.drivers.libvirt.generated.procedures import PROCEDURES, Proc
 from avirt.drivers.libvirt.procedure import Procedure
 from avirt.drivers.libvirt.protocol import (
+    COUNT,
+    HEADER,
     HEADER_SIZE,
     KEEPALIVE_PROGRAM,
     MAX_MESSAGE,
@@ -31,9 +32,6 @@ from avirt.drivers.wire.blanking import Blanker
 
 __all__ = ["KEPT", "LibvirtDialect"]
 
-# length, program, version, procedure, type, serial, status
-_HEADER: Final = struct.Struct(">IIIiiIi")
-_COUNT: Final = struct.Struct(">I")
 _SERIAL_AT: Final = 20
 
 _CALLS: Final = frozenset({MessageType.CALL, MessageType.CALL_WITH_FDS})
@@ -131,9 +129,9 @@ class _Splitter:
                 skipped = min(self._skip, len(buffer))
                 del buffer[:skipped]
                 self._skip -= skipped
-            if len(buffer) < _COUNT.size:
+            if len(buffer) < COUNT.size:
                 return frames
-            (length,) = _COUNT.unpack_from(buffer)
+            (length,) = COUNT.unpack_from(buffer)
             if not HEADER_SIZE <= length <= MAX_MESSAGE:
                 self._is_lost = True  # whoever speaks here does not speak libvirt's protocol
                 buffer.clear()
@@ -143,12 +141,12 @@ class _Splitter:
             frame = bytes(buffer[:length])
             del buffer[:length]
             frames.append(frame)
-            if _type(frame) in _WITH_FDS and length >= HEADER_SIZE + _COUNT.size:
-                (self._skip,) = _COUNT.unpack_from(frame, HEADER_SIZE)
+            if _type(frame) in _WITH_FDS and length >= HEADER_SIZE + COUNT.size:
+                (self._skip,) = COUNT.unpack_from(frame, HEADER_SIZE)
 
 
 def _type(frame: bytes) -> int:
-    return int(_HEADER.unpack_from(frame)[4])
+    return int(HEADER.unpack_from(frame)[4])
 
 
 class LibvirtDialect:
@@ -160,10 +158,10 @@ class LibvirtDialect:
 
     def clean(self, frame: bytes) -> bytes:
         """The frame without secrets; `Unknown` procedures keep nothing but their header."""
-        _, program, _, number, kind, _, status = _HEADER.unpack_from(frame)
+        _, program, _, number, kind, _, status = HEADER.unpack_from(frame)
         if program == KEEPALIVE_PROGRAM:
             return frame
-        start = HEADER_SIZE + (_COUNT.size if kind in _WITH_FDS else 0)
+        start = HEADER_SIZE + (COUNT.size if kind in _WITH_FDS else 0)
         head, payload = frame[:start], frame[start:]
         procedure = PROCEDURES.get((program, number))
         if procedure is None or (kind in _STREAMS and status == MessageStatus.CONTINUE and kind == MessageType.STREAM):
@@ -181,19 +179,19 @@ class LibvirtDialect:
 
     def question(self, frame: bytes) -> tuple[Hashable, int] | None:
         """Of a call: what it asks, and its serial."""
-        _, program, _, number, kind, serial, _ = _HEADER.unpack_from(frame)
+        _, program, _, number, kind, serial, _ = HEADER.unpack_from(frame)
         if kind not in _CALLS:
             return None
         return (program, number, self.clean(frame)[HEADER_SIZE:]), serial
 
     def answer(self, frame: bytes) -> int | None:
         """The serial of the call that a frame answers, or whose stream it belongs to."""
-        _, _, _, _, kind, serial, _ = _HEADER.unpack_from(frame)
+        _, _, _, _, kind, serial, _ = HEADER.unpack_from(frame)
         return None if kind == MessageType.MESSAGE else int(serial)
 
     def renumbered(self, frame: bytes, serial: int) -> bytes:
         """The same frame under another serial."""
-        return frame[:_SERIAL_AT] + _COUNT.pack(serial) + frame[_SERIAL_AT + _COUNT.size :]
+        return frame[:_SERIAL_AT] + COUNT.pack(serial) + frame[_SERIAL_AT + COUNT.size :]
 
     @property
     def filler(self) -> bytes:

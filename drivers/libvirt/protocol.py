@@ -29,6 +29,8 @@ import msgspec
 from avirt.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "COUNT",
+    "HEADER",
     "HEADER_SIZE",
     "KEEPALIVE_PROGRAM",
     "MAX_FDS",
@@ -106,9 +108,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     fds: tuple[int, ...] = ()
 
 
-# length, program, version, procedure, type, serial, status
-_HEADER: Final = struct.Struct(">IIIiiIi")
-_COUNT: Final = struct.Struct(">I")
+HEADER: Final = struct.Struct(">IIIiiIi")
+"""Length, program, version, procedure, type, serial, status."""
+COUNT: Final = struct.Struct(">I")
+"""A length, and the number of descriptors."""
 
 _STREAM_KINDS: Final = (
     (MessageType.STREAM, MessageStatus.OK),
@@ -138,7 +141,7 @@ _ARRIVES: Final = {
 _WITH_FDS: Final = frozenset({MessageType.CALL_WITH_FDS, MessageType.REPLY_WITH_FDS})
 _PEER: Final = {Role.CLIENT: Role.SERVER, Role.SERVER: Role.CLIENT}
 
-_PONG_FRAME: Final = _HEADER.pack(HEADER_SIZE, KEEPALIVE_PROGRAM, PROGRAM_VERSION, PONG, MessageType.MESSAGE, 0, 0)
+_PONG_FRAME: Final = HEADER.pack(HEADER_SIZE, KEEPALIVE_PROGRAM, PROGRAM_VERSION, PONG, MessageType.MESSAGE, 0, 0)
 
 
 _REPLY: Final = MessageType.REPLY
@@ -202,7 +205,7 @@ class Connection:
         """
         if self._buffer or self._fds or self._error is not None or len(data) < HEADER_SIZE:
             return None
-        length, program, version, procedure, type_, serial, status = _HEADER.unpack_from(data)
+        length, program, version, procedure, type_, serial, status = HEADER.unpack_from(data)
         if length != len(data) or length > self.max_message or type_ != self._replies or status or version != 1:
             return None
         return Message(program, procedure, _REPLY, serial, _OK, data[HEADER_SIZE:])
@@ -210,7 +213,7 @@ class Connection:
     def _parse(self, data: bytes, messages: list[Message]) -> int:
         """Collect the complete messages; answers how many bytes they take."""
         position, end = 0, len(data)
-        arrives, unpack, limit = self._arrives, _HEADER.unpack_from, self.max_message
+        arrives, unpack, limit = self._arrives, HEADER.unpack_from, self.max_message
         while end - position >= HEADER_SIZE:
             length, program, version, procedure, type_, serial, status = unpack(data, position)
             if not HEADER_SIZE <= length <= limit:
@@ -226,7 +229,7 @@ class Connection:
             start, count = position + HEADER_SIZE, 0
             if kind[2]:
                 count = self._fd_count(data, start, stop, messages)
-                start += _COUNT.size
+                start += COUNT.size
                 if stop + count > end:
                     self._wanted = length + count
                     return position
@@ -235,20 +238,20 @@ class Connection:
                 self._pong_owed = True
             messages.append(Message(program, procedure, kind[0], serial, kind[1], data[start:stop], fds))
             position = stop + count
-        if end - position >= _COUNT.size:
-            (length,) = _COUNT.unpack_from(data, position)
+        if end - position >= COUNT.size:
+            (length,) = COUNT.unpack_from(data, position)
             if not HEADER_SIZE <= length <= limit:
                 self._fail(_bad_length(length, limit), messages)
             self._wanted = HEADER_SIZE
         else:
-            self._wanted = _COUNT.size
+            self._wanted = COUNT.size
         return position
 
     def _fd_count(self, data: bytes, start: int, stop: int, messages: list[Message]) -> int:
         """How many descriptors a message announces."""
-        if stop - start < _COUNT.size:
+        if stop - start < COUNT.size:
             self._fail("a message with descriptors that doesn't say how many", messages)
-        (count,) = _COUNT.unpack_from(data, start)
+        (count,) = COUNT.unpack_from(data, start)
         if count > MAX_FDS:
             self._fail(f"a message announces {count} descriptors, more than {MAX_FDS}", messages)
         return int(count)
@@ -302,14 +305,14 @@ class Connection:
         if message.type in _WITH_FDS:
             if len(message.fds) > MAX_FDS:
                 raise LocalProtocolError(f"{len(message.fds)} descriptors are more than {MAX_FDS}")
-            payload = _COUNT.pack(len(message.fds)) + payload
+            payload = COUNT.pack(len(message.fds)) + payload
         elif message.fds:
             raise LocalProtocolError(f"a message of type {message.type} carries no descriptors")
         length = HEADER_SIZE + len(payload)
         if length > self.max_message:
             raise LocalProtocolError(f"a message of {length} bytes is longer than {self.max_message}")
         try:
-            header = _HEADER.pack(
+            header = HEADER.pack(
                 length,
                 message.program,
                 PROGRAM_VERSION,
@@ -331,7 +334,7 @@ class Connection:
         length = HEADER_SIZE + len(payload)
         if length > self.max_message:
             raise LocalProtocolError(f"a message of {length} bytes is longer than {self.max_message}")
-        return _HEADER.pack(length, program, PROGRAM_VERSION, procedure, 0, serial, 0) + payload
+        return HEADER.pack(length, program, PROGRAM_VERSION, procedure, 0, serial, 0) + payload
 
     def data_to_send(self) -> bytes:
         """What this end owes by itself: a pong. To be sent ahead of everything that is not begun.
