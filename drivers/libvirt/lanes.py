@@ -146,18 +146,11 @@ class Lanes:
             Busy: the domain hangs; nothing was sent.
             AvirtError: as of `Rpc.call`.
         """
-        if key is not None and self.breaker:
 
-            async def make(rpc: Rpc) -> R:
-                return await rpc.call(procedure, *args, timeout=timeout, priority=priority, key=key)
+        def make(rpc: Rpc) -> Awaitable[R]:
+            return rpc.call(procedure, *args, timeout=timeout, priority=priority, key=key)
 
-            return await self.ask(key, make, high=procedure.high)
-        while True:
-            rpc = await self.calls(key)
-            try:
-                return await rpc.call(procedure, *args, timeout=timeout, priority=priority, key=key)
-            except Withdrawn:
-                continue
+        return await self.ask(key, make, high=procedure.high)
 
     async def ask(self, key: bytes | None, make: Callable[[Rpc], Awaitable[R]], *, high: bool = False) -> R:
         """The same for what is not made by `Rpc.call`: `make` is given the connection, and uses the key."""

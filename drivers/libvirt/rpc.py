@@ -23,7 +23,7 @@ from avirt.drivers.libvirt import codec
 from avirt.drivers.libvirt.errors import native_error
 from avirt.drivers.libvirt.keepalive import DEFAULT_COUNT, DEFAULT_INTERVAL, PING_MESSAGE, Keepalive, Verdict
 from avirt.drivers.libvirt.procedure import Fds, Procedure, ReadOnly, StreamKind
-from avirt.drivers.libvirt.protocol import KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
+from avirt.drivers.libvirt.protocol import HEADER_SIZE, KEEPALIVE_PROGRAM, Message, MessageStatus, MessageType, Role
 from avirt.drivers.libvirt.protocol import Connection as Core
 from avirt.drivers.transport.base import Transport, Waiter, wake
 from avirt.drivers.transport.unix import close_fds
@@ -229,7 +229,7 @@ class Rpc:
         )
         self._streams: dict[int, Call[Any]] = {}
         self._loop = transport.loop
-        self.now = self._now = self._loop.now
+        self.now = self._loop.now
         self.waiter = self._loop.waiter
         self._keepalive: Keepalive | None = None
         self._timer: Waiter[None] | None = None
@@ -269,7 +269,8 @@ class Rpc:
             self._pump()
             return await call.wait()
         call.asked = self.inbound
-        self._transport.send(call.frame)
+        frame, call.frame = call.frame, b""
+        self._transport.send(frame)
         # as `call.wait`, which would be a coroutine more for the way of nearly all calls
         call.waiter = waiter = self.waiter()
         try:
@@ -344,7 +345,7 @@ class Rpc:
                     procedure.number,
                     MessageType.CALL_WITH_FDS,
                     call.serial,
-                    payload=codec.pack(procedure, *args),
+                    payload=call.frame[HEADER_SIZE:],
                     fds=tuple(fds),
                 )
             )
@@ -441,7 +442,7 @@ class Rpc:
         frame = self._core.send_call(procedure.program, procedure.number, serial, payload)
         deadline = inf
         if timeout is not None:
-            deadline = self._now() + timeout
+            deadline = self.now() + timeout
             if deadline < self._timer_at and self._timer is not None:
                 wake(self._timer)
         if priority is None:
@@ -495,7 +496,7 @@ class Rpc:
             self._write(b"".join(frames))
 
     def _watch(self, call: Call[Any]) -> None:
-        self._pending.watch(call, self._now())
+        self._pending.watch(call, self.now())
         if self._pending.earliest < self._timer_at and self._timer is not None:
             wake(self._timer)
 
@@ -509,7 +510,7 @@ class Rpc:
         call.fail(LocalProtocolError(f"{call.what.name} was given up: the task that waited for it was cancelled"))
         close_fds(call.fds)
         call.fds = ()
-        if self._pending.abandon(call, self._now()):
+        if self._pending.abandon(call, self.now()):
             self._drop_stream(call)
             return
         if call.state is State.DONE:
@@ -750,7 +751,7 @@ class Rpc:
 
     async def keep_time(self) -> None:
         """Watch over all deadlines, and over the peer's silence. Returns when the connection is over."""
-        while (at := self._look_at_time(now := self._now())) is not None:
+        while (at := self._look_at_time(now := self.now())) is not None:
             self._timer_at = at
             self._timer = timer = self.waiter()
             await self._loop.wait(timer, max(at, now + _GRANULE))
@@ -802,7 +803,7 @@ class Rpc:
 
     def _on_overdue(self, call: Call[Any]) -> None:
         if self.breaker is not None and (sick := sick_of(call)) is not None:
-            now = self._now()
+            now = self.now()
             since = time.time() - (now - call.since)
             self.breaker.overdue(sick, call.what.name, since=since, now=now)
 
