@@ -437,7 +437,7 @@ async def test_info_over_a_lost_connection_raises() -> None:
         def prepare(daemon: FakeDaemon) -> None:
             original(daemon)
             daemon.handlers[Proc.DOMAIN_GET_INFO] = lambda dom: ANSWERS[Proc.DOMAIN_GET_INFO]
-            daemon.handlers[Proc.DOMAIN_GET_OS_TYPE] = lambda dom: HOLD
+            daemon.handlers[Proc.DOMAIN_GET_OS_TYPE] = lambda dom: ANSWERS[Proc.DOMAIN_GET_OS_TYPE]
             daemon.handlers[Proc.DOMAIN_HAS_MANAGED_SAVE_IMAGE] = lambda dom, flags: daemon.transport.close()
 
         one.prepare = prepare  # type: ignore[method-assign]
