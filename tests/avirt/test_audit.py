@@ -17,7 +17,7 @@ from avirt.drivers.sim.life import Seeded
 from avirt.drivers.sim.world import World
 from avirt.errors import InvalidArgument
 from avirt.host import Host, connect, run_host
-from avirt.model.change import Change, Gap, HostResynced, Origin, StateChanged, Updated
+from avirt.model.change import Change, Gap, HostConnected, HostResynced, Origin, StateChanged, Updated
 from avirt.model.observation import Listing, Scope, Signal
 from avirt.model.record import Key
 from avirt.model.state import DomainState
@@ -184,6 +184,26 @@ async def test_audit_finds_what_a_libvirt_daemon_did_not_tell(mock_clock: MockCl
         assert sim.faults.struck["lose_event"] == 1
         assert host.audit.mismatches == 1
         assert sim.truth() == host.view
+
+
+@pytest.mark.trio
+async def test_audit_blames_nobody_while_a_complete_listing_is_owed(autojump_clock: object) -> None:
+    """What went while the connection was lost is told by the listing that follows, however late that is complete."""
+    world = make_world("a", "b", "c", running=("a",))
+    async with audited(world, every=0.5) as host:
+        world.faults.hidden = 1
+        with world.faults.restart() as unseen:
+            unseen.domain("b").undefine()
+        with host.watch(kinds={HostConnected}) as changes:
+            await anext(changes)
+        await anyio.sleep(0.1)
+        assert not host.status.synced
+        world.faults.hidden = 0
+        await anyio.sleep(GRACE + 10)
+        assert host.status.synced
+        assert {record.name for record in host.view.values()} == {"a", "c"}
+        assert host.audit.mismatches == 0
+        assert host.audit.runs > 0
 
 
 @pytest.mark.trio
