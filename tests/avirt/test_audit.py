@@ -197,7 +197,8 @@ async def test_audit_blames_nobody_while_a_complete_listing_is_owed(autojump_clo
         with host.watch(kinds={HostConnected}) as changes:
             await anext(changes)
         await anyio.sleep(0.1)
-        assert not host.status.synced
+        before = host.status
+        assert not before.synced
         world.faults.hidden = 0
         await anyio.sleep(GRACE + 10)
         assert host.status.synced
