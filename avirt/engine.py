@@ -461,7 +461,8 @@ class Engine:
             with self._deadline(READ_TIMEOUT, "read", key):
                 item = await session.probe(key)
         except ConnectionLost:
-            return  # the watch says so, and a listing follows the next connection
+            # the watch says so, and a listing follows the next connection; if it does not, the read is still owed
+            self._schedule.later(key, anyio.current_time() + FAILED_READ_PAUSE)
         except AvirtError as error:
             self._read_failed(key, error)
         else:

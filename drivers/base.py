@@ -10,7 +10,8 @@ subscriber; it keeps no view, retries nothing, publishes nothing. The engine own
    It takes what came together (in one read of a socket, in one poll), in order: in a storm that saves a third.
 3. `list()` comes after that, so nothing between the two is missed. `complete=False` if filtered or partial: then it
    removes nothing. It raises when it could not be read: a vanished session is never an empty listing.
-4. `probe()` reads one domain. A domain that does not exist is `Gone`; a read that failed raises.
+4. `probe()` reads one domain. A domain that does not exist is `Gone`; a read that failed raises. `ConnectionLost`, of a
+   probe or a listing, means that `watch` ends too: where a session has other connections, their loss is another error.
 
 **asked**: a session counts its inbound messages. An event carries the count at its arrival, a reply the count when the
 bytes of its call were written (earlier is allowed, later is not). Reads that feed the lifecycle go over the connection

@@ -32,7 +32,7 @@ from avirt.drivers.libvirt.procedure import Procedure
 from avirt.drivers.libvirt.rpc import CALL_TIMEOUT, Rpc, Sick, Withdrawn
 from avirt.drivers.wire.breaker import Breaker
 from avirt.drivers.wire.pending import WINDOW, Priority
-from avirt.errors import AvirtError, Busy, ConnectionLost, OperationTimeout, Outcomes
+from avirt.errors import AvirtError, Busy, CannotConnect, ConnectionLost, OperationTimeout, Outcomes
 from avirt.log import get_logger
 
 __all__ = ["IDLE", "Lanes", "open_lanes"]
@@ -49,6 +49,9 @@ READS: Final = 2
 
 MOST_ASIDE: Final = 8
 """Connections kept for late answers. Beyond them the oldest that nobody waits for is closed."""
+
+MOST_LOSSES: Final = 3
+"""So many connections one read may lose before it has failed."""
 
 _log = get_logger("libvirt")
 
@@ -168,13 +171,18 @@ class Lanes:
     async def read(self, key: bytes, read: Callable[[Rpc], Awaitable[R]]) -> R:
         """Read one domain for the lifecycle: on control, or where reads of other domains do not hang.
 
+        A read that another connection's loss takes with it is made again.
+
         Raises:
+            ConnectionLost: the host is lost.
+            CannotConnect: the other connections are lost, one after the other.
             Busy: its reads hang; nothing was sent.
             AvirtError: what `read` raised.
         """
+        losses = 0
+        control = self.control
         while True:
             trial = bool(self.breaker) and self._is_trial(key, high=True)
-            control = self.control
             try:
                 if trial:
                     rpc = await self.calls(key, trial=True)
@@ -185,6 +193,16 @@ class Lanes:
                 return await read(control)
             except Withdrawn:
                 continue
+            except ConnectionLost as error:
+                if control.lost is not None:
+                    raise
+                losses += 1
+                if losses == MOST_LOSSES:
+                    raise CannotConnect(
+                        f"a second connection to the daemon is lost each time: {error}",
+                        hint="see the daemon's log",
+                        retryable=True,
+                    ) from error
 
     async def urgent(self, procedure: Procedure[R], *args: object, key: bytes) -> R:
         """A call that always goes through, whatever hangs. No deadline but the caller's."""

@@ -186,6 +186,21 @@ async def test_engine_a_failed_read_makes_the_record_stale_and_is_tried_again(au
 
 
 @pytest.mark.trio
+async def test_engine_a_read_that_was_lost_while_the_link_holds_is_made_again(autojump_clock: object) -> None:
+    """The watch should have ended, too; where it does not, no listing follows."""
+    script = Script(A)
+    async with running(script) as host:
+        script.fail_probe = ConnectionLost("a part of it")
+        script.tell(A, RUNNING, Signal.STARTED)
+        await anyio.sleep(1)
+        script.fail_probe = None
+        script.states[A] = SHUTOFF
+        await anyio.sleep(FAILED_READ_PAUSE + 1)
+        assert host.status.state is HostState.LIVE
+        assert host.view[A].state is DomainState.SHUTOFF
+
+
+@pytest.mark.trio
 async def test_engine_a_read_that_hangs_ages_its_domain_only(autojump_clock: object) -> None:
     other = key(2)
     script = Script(A, other)

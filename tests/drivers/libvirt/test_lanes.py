@@ -29,6 +29,7 @@ class Bench:
         self.opened: list[Rpc] = []
         self.failure: CannotConnect | None = None
         self.slow: object = HOLD
+        self.state: object = STATE
         self._changed = anyio.Event()
 
     @asynccontextmanager
@@ -38,6 +39,7 @@ class Bench:
 
         def prepare(daemon: FakeDaemon) -> None:
             daemon.handlers[SLOW] = lambda dom, flags, answer=self.slow: answer
+            daemon.handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags, answer=self.state: answer
 
         async with connected(prepare=prepare) as (rpc, daemon):
             self.daemons.append(daemon)

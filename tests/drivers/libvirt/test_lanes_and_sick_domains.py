@@ -9,12 +9,12 @@ import pytest
 
 from avirt.drivers.libvirt.generated.procedures import Proc
 from avirt.drivers.libvirt.generated.types import RemoteDomain, RemoteDomainGetStateRet
-from avirt.drivers.libvirt.lanes import MOST_ASIDE, Lanes
+from avirt.drivers.libvirt.lanes import MOST_ASIDE, MOST_LOSSES, Lanes
 from avirt.drivers.libvirt.rpc import Rpc
 from avirt.drivers.wire.breaker import FIRST_PAUSE
-from avirt.errors import Busy, OperationTimeout, Unsupported
+from avirt.errors import AvirtError, Busy, CannotConnect, ConnectionLost, OperationTimeout, Unsupported
 from tests.drivers.libvirt.fake_daemon import DOMAIN, HOLD, complaint
-from tests.drivers.libvirt.test_lanes import SLOW, STATE, lanes_of, state
+from tests.drivers.libvirt.test_lanes import SLOW, STATE, Bench, lanes_of, state
 
 pytestmark = pytest.mark.trio
 
@@ -98,30 +98,31 @@ async def test_connections_aside_are_bounded_and_those_that_somebody_waits_for_s
         assert len(lanes.breaker.hung) == MOST_ASIDE + 4
 
 
+async def read(lanes: Lanes, dom: RemoteDomain) -> RemoteDomainGetStateRet:
+    async def ask(rpc: Rpc) -> RemoteDomainGetStateRet:
+        return await rpc.call(Proc.DOMAIN_GET_STATE, dom, 0, key=dom.uuid)
+
+    return await lanes.read(dom.uuid, ask)
+
+
 async def test_reads_leave_control_while_one_is_stuck_there_and_come_back(autojump_clock: object) -> None:
     """The domain's own waits where its first is."""
     async with lanes_of() as (lanes, bench), anyio.create_task_group() as group:
         bench.daemons[0].handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: HOLD if dom.name == "d1" else STATE
 
-        async def read(dom: RemoteDomain) -> RemoteDomainGetStateRet:
-            async def ask(rpc: Rpc) -> RemoteDomainGetStateRet:
-                return await rpc.call(Proc.DOMAIN_GET_STATE, dom, 0, key=dom.uuid)
-
-            return await lanes.read(dom.uuid, ask)
-
-        group.start_soon(read, other(1))
-        assert await read(DOMAIN) == STATE
+        group.start_soon(read, lanes, other(1))
+        assert await read(lanes, DOMAIN) == STATE
         assert bench.opened == []
         await anyio.sleep(1.5)
-        assert await read(DOMAIN) == STATE
+        assert await read(lanes, DOMAIN) == STATE
         assert len(bench.opened) == 1
-        group.start_soon(read, other(1))
+        group.start_soon(read, lanes, other(1))
         await anyio.sleep(0.1)
         assert bench.daemons[1].names().count("domain_get_state") == 1
         bench.daemons[0].handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: STATE
         bench.daemons[0].reply(bench.daemons[0].held[0], STATE)
         await anyio.sleep(0.1)
-        assert await read(DOMAIN) == STATE
+        assert await read(lanes, DOMAIN) == STATE
         assert bench.daemons[1].names().count("domain_get_state") == 1
 
 
@@ -140,3 +141,63 @@ async def test_urgent_calls_pass_by_what_hangs_on_control(autojump_clock: object
         assert len(bench.daemons[0].held) == 2
         assert [names.count("domain_destroy_flags") for names in [daemon.names() for daemon in bench.daemons]] == [2, 1]
         group.cancel_scope.cancel()
+
+
+async def lose_reads(lanes: Lanes, bench: Bench, times: int, answers: list[object]) -> None:
+    """Domain 1 hangs on control, so another's reads go elsewhere, and are lost there so many times."""
+    bench.daemons[0].handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: HOLD
+    async with anyio.create_task_group() as group:
+        group.start_soon(read, lanes, other(1))
+        await anyio.sleep(1.5)
+
+        async def ask() -> None:
+            try:
+                answers.append(await read(lanes, DOMAIN))
+            except AvirtError as error:
+                answers.append(error)
+
+        bench.state = HOLD
+        group.start_soon(ask)
+        for count in range(1, times + 1):
+            with anyio.fail_after(5):
+                while len(bench.daemons) <= count or not bench.daemons[count].held:
+                    await anyio.sleep(0.01)
+            if count == times:
+                bench.state = STATE
+            bench.daemons[count].transport.close()
+        await anyio.sleep(0.1)
+        group.cancel_scope.cancel()
+
+
+async def test_read_that_a_lost_work_connection_took_with_it_is_made_again(autojump_clock: object) -> None:
+    """The host is not lost, so no listing would follow: it would be missing for ever."""
+    async with lanes_of() as (lanes, bench):
+        answers: list[object] = []
+        await lose_reads(lanes, bench, 2, answers)
+        assert answers == [STATE]
+
+
+async def test_read_that_loses_one_connection_after_the_other_has_failed_and_the_host_is_not_lost(
+    autojump_clock: object,
+) -> None:
+    async with lanes_of() as (lanes, bench):
+        answers: list[object] = []
+        await lose_reads(lanes, bench, MOST_LOSSES, answers)
+        assert [type(answer) for answer in answers] == [CannotConnect]
+        assert "lost each time" in str(answers[0])
+        assert lanes.control.lost is None
+
+
+async def test_read_is_lost_with_the_host(autojump_clock: object) -> None:
+    async with lanes_of() as (lanes, bench):
+        bench.daemons[0].handlers[Proc.DOMAIN_GET_STATE] = lambda dom, flags: HOLD
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                with pytest.raises(ConnectionLost):
+                    await read(lanes, DOMAIN)
+
+            group.start_soon(ask)
+            await anyio.sleep(0.1)
+            bench.daemons[0].transport.close()
+        assert bench.opened == []
