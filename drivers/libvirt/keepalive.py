@@ -5,7 +5,9 @@ any message from the peer a ping is due, after `count` unanswered pings and one 
 after interval * (count + 1) seconds. Any message is a sign of life, not just a pong.
 
 A server that has as many unanswered calls as it admits reads nothing, pings included (§3). While that is so, silence
-means nothing: the machine is suspended, and begins anew when it is not so any more.
+means nothing, for as long as such a server bears it itself: it pings, reads no answer, and drops the client after
+interval * (count + 1) seconds. One that does neither is pinged from then on, and given up like any other: a dead link
+with a full window would never be found.
 
 Signs of life are not timed one by one. The session counts its inbound messages anyway; `check` sees whether the count
 moved. So a peer may be found up to one interval later than by an exact clock, and a message costs nothing here.
@@ -60,6 +62,7 @@ class Keepalive:
         self.count = count
         self.due = -inf
         self._unanswered = 0
+        self._excused = 0
         self._inbound = -1
 
     def __repr__(self) -> str:
@@ -73,12 +76,17 @@ class Keepalive:
             inbound: how many messages came so far on this connection.
             suspended: the peer may be unable to read our pings for a reason that is known.
         """
-        if inbound != self._inbound or suspended:
+        if inbound != self._inbound:
             self._inbound = inbound
-            self._unanswered = 0
+            self._unanswered = self._excused = 0
             self.due = now + self.interval
             return Verdict.ALIVE
         if now < self.due:
+            return Verdict.ALIVE
+        if suspended and self._excused <= self.count:
+            self._excused += 1
+            self._unanswered = 0
+            self.due = now + self.interval
             return Verdict.ALIVE
         if self._unanswered >= self.count:
             self.due = inf

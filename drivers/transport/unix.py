@@ -37,6 +37,8 @@ _CLOEXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
 _NOSIGNAL: Final = int(getattr(socket, "MSG_NOSIGNAL", 0))
 # plain numbers: an operation with the module's enumerations takes longer than the read itself
 _CTRUNC: Final = int(socket.MSG_CTRUNC)
+_SOL_SOCKET: Final = int(socket.SOL_SOCKET)
+_SO_ERROR: Final = int(socket.SO_ERROR)
 _RETRY: Final = (0.01, 0.02, 0.05, 0.1)
 """Seconds between attempts while the server's queue of new connections is full."""
 
@@ -317,16 +319,25 @@ class _AsyncioTransport(_UnixTransport):
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._aio = asyncio.get_running_loop()
+        self._is_foreign = not isinstance(self._aio, asyncio.BaseEventLoop)
         self._done: asyncio.Future[None] = self._aio.create_future()
 
     async def run(self, receiver: Receiver) -> None:
         self._attach(receiver)
         if not self.is_closed:
-            self._aio.add_reader(self._sock, self._read)
+            self._aio.add_reader(self._sock, self._read_once_more if self._is_foreign else self._read)
         try:
             await self._done
         finally:
             self._finish()
+
+    def _read_once_more(self) -> None:
+        """uvloop calls the reader of a socket that has an error once, and never again (libuv's uv_poll gives EBADF).
+
+        With bytes to read before the error, which `recv` gives first, a peer's death would go unseen.
+        """
+        if self._read() and not self.is_closed and (number := self._sock.getsockopt(_SOL_SOCKET, _SO_ERROR)):
+            self._read_rest(_lost(OSError(number, os.strerror(number))))
 
     def _want_write(self) -> None:
         self._aio.add_writer(self._sock, self._on_writable)

@@ -50,15 +50,31 @@ def test_keepalive_checked_too_early_does_nothing() -> None:
     assert keepalive.check(5.1, 0) is ALIVE
 
 
-def test_keepalive_suspended_silence_means_nothing() -> None:
-    """At its limit of requests a server reads no ping (libvirt-wire.md §3)."""
+def test_keepalive_suspended_silence_means_nothing_for_as_long_as_a_server_bears_it_itself() -> None:
+    """At its limit of requests a server reads no ping, and drops the client after its own deadline (libvirt-wire.md
+    §3). A link that is dead meanwhile is found one deadline later than another."""
+    keepalive = Keepalive(interval=5, count=2)
+    keepalive.check(0, 0)
+    assert keepalive.check(5, 0) is PING
+    found = [keepalive.check(now, 0, suspended=True) for now in range(10, 40, 5)]
+    assert found == [ALIVE, ALIVE, ALIVE, PING, PING, DEAD]
+
+
+def test_keepalive_begins_anew_when_it_is_suspended_no_more() -> None:
     keepalive = Keepalive(interval=5, count=1)
     keepalive.check(0, 0)
     assert keepalive.check(5, 0) is PING
-    for now in range(10, 1000, 5):
-        assert keepalive.check(now, 0, suspended=True) is ALIVE
-    assert keepalive.check(1000, 0) is PING
-    assert keepalive.check(1005, 0) is DEAD
+    assert keepalive.check(10, 0, suspended=True) is ALIVE
+    assert keepalive.check(15, 0) is PING
+    assert keepalive.check(20, 0) is DEAD
+
+
+def test_keepalive_suspended_and_heard_is_excused_as_long_again() -> None:
+    keepalive = Keepalive(interval=5, count=1)
+    for inbound in range(10):
+        now = inbound * 15
+        found = [keepalive.check(now + after, inbound, suspended=True) for after in (0, 5, 10)]
+        assert found == [ALIVE, ALIVE, ALIVE]
 
 
 def test_keepalive_without_pings_gives_up_after_one_interval() -> None:

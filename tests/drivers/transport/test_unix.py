@@ -274,6 +274,19 @@ async def test_reset_by_the_peer_is_a_lost_connection() -> None:
     assert isinstance(recorder.ends[0], ConnectionLost)
 
 
+async def test_reset_by_the_peer_is_seen_behind_its_last_words() -> None:
+    """uvloop tells of an error once, while there is something to read before it, and we send nothing."""
+    recorder = Recorder()
+    async with running(recorder) as (transport, peer):
+        transport.send(b"never read")
+        peer.send(b"last words")
+        peer.close()
+        with anyio.fail_after(5):
+            await recorder.until(lambda: bool(recorder.ends))
+        assert recorder.data == b"last words"
+    assert "reset" in str(recorder.ends[0]) or "closed" in str(recorder.ends[0])
+
+
 async def test_closed_before_it_runs_is_reported_once() -> None:
     """run() returns at once."""
     ours, theirs = socket.socketpair()
