@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Generator
 from math import inf
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import Final
 
 import anyio
@@ -51,6 +52,7 @@ class FaultyStream:
         self._tasks = tasks
         self._kept: deque[tuple[float, memoryview]] = deque()
         self._is_writing = False
+        self._waits = 0
         self._is_paused = False
         self._is_finishing = False
         self._look = anyio.Event()
@@ -76,10 +78,8 @@ class FaultyStream:
                 if self._is_paused or self._is_silent(IN):
                     await self._look.wait()
                     continue
-                try:
+                with self._waiting():
                     await anyio.wait_readable(self._sock)
-                except (ClosedResourceError, OSError, ValueError):
-                    break
             if patience.cancelled_caught:
                 return None
             if self._is_paused or self._is_silent(IN):
@@ -166,7 +166,7 @@ class FaultyStream:
                     with anyio.CancelScope(deadline=at):
                         await self._look.wait()
                 else:
-                    with contextlib.suppress(ClosedResourceError, OSError, ValueError):
+                    with self._waiting():
                         await anyio.wait_writable(self._sock)
                     if not self.is_closed:
                         self._write()
@@ -211,8 +211,25 @@ class FaultyStream:
         self.is_closed = True
         self._kept.clear()
         anyio.notify_closing(self._sock)
-        self._sock.close()
         self._look.set()
+        if self._waits:
+            # who waits for it knows it by its number, which must not be another's until he is gone
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(SHUT_RDWR)
+        else:
+            self._sock.close()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Generator[None]:
+        """Wait for the socket, which is not closed before that is over."""
+        self._waits += 1
+        try:
+            with contextlib.suppress(ClosedResourceError, OSError, ValueError):
+                yield
+        finally:
+            self._waits -= 1
+            if self.is_closed and not self._waits:
+                self._sock.close()
 
 
 def _is_in(rule: Delay | Fragment) -> bool:

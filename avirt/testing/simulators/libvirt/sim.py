@@ -273,7 +273,7 @@ class LibvirtSim:
                 status = host.status
                 if (
                     self._traffic == before
-                    and self.world.next_due is None
+                    and self._is_at_rest
                     and status.state is HostState.LIVE
                     and status.synced
                     and self.truth() == host.view
@@ -285,13 +285,22 @@ class LibvirtSim:
     def _traffic(self) -> tuple[int, int, int]:
         return self.daemon.calls, self.daemon.told, self._accepted
 
+    @property
+    def _is_at_rest(self) -> bool:
+        """Nothing is due, or on its way to a client; and somebody is told of events, if anybody ever was: who was cut
+        off may not have noticed yet."""
+        peers = self.daemon.peers
+        if self.daemon.next_due is not None or not all(peer.stream.is_idle for peer in peers):
+            return False
+        return not self.daemon.told or any(peer.stream.is_events for peer in peers)
+
     def _unsettled(self, host: Host) -> list[str]:
         status = host.status
         found = [f"{self!r} and {host!r} did not settle"]
         if status.state is not HostState.LIVE or not status.synced:
             found.append(f"the host is {status.state}, synced: {status.synced}: {status.why}")
-        if self.world.next_due is not None:
-            found.append("the world is not at rest")
+        if not self._is_at_rest:
+            found.append("the daemon is not at rest, or no connection is told of events")
         if self.faults.rules:
             found.append(f"faults in force: {self.faults!r}")
         return found + self.truth().differences(host.view)

@@ -21,7 +21,7 @@ from avirt.drivers.base import Env
 from avirt.drivers.libvirt.generated.procedures import DOMAIN_EVENTS, Feature
 from avirt.drivers.sim.domain import SimDomain
 from avirt.errors import AccessDenied, AuthError, CannotConnect, ConnectionLost, InvalidOperation
-from avirt.model.change import HostConnected, HostLost, HostReplaced, HostResynced, Removed
+from avirt.model.change import Added, HostConnected, HostLost, HostReplaced, HostResynced, Removed
 from avirt.model.record import HostState
 from avirt.model.state import DomainState, RunningReason, ShutoffReason
 from avirt.testing import Act, Auth, Direction, LibvirtSim, Scripted, Seeded, Step, Where
@@ -325,6 +325,28 @@ async def test_lost_event_that_no_read_follows_is_not_settled(sim: LibvirtSim) -
             await sim.settled(host, timeout=0.2)
         await host.refresh()
         await sim.settled(host)
+
+
+async def test_events_on_their_way_are_not_settled(sim: LibvirtSim) -> None:
+    """A domain that came and went is not in the view, and will be."""
+    async with avirt.connect(sim.uri, driver=sim.driver) as host:
+        with host.watch(kinds={Added, Removed}) as changes:
+            sim.faults.delay(0.3, direction=OUT)
+            sim.world.add("brief").undefine()
+            sim.faults.clear()
+            assert host.view == sim.truth()
+            await sim.settled(host)
+            assert [type(change) for change in changes.read_nowait()] == [Added, Removed]
+
+
+async def test_client_that_was_cut_off_and_did_not_notice_yet_is_not_settled(sim: LibvirtSim) -> None:
+    async with avirt.connect(sim.uri, driver=sim.driver) as host:
+        sim.domain("vm0").suspend()
+        await sim.settled(host)
+        accepted = sim.accepted
+        sim.faults.cut(after_bytes=0)
+        await sim.settled(host, quiet=0)
+        assert sim.accepted > accepted
 
 
 async def test_repeated_events_change_nothing(sim: LibvirtSim) -> None:
