@@ -1,7 +1,8 @@
 """What a listing says otherwise than the records, without taking it in: for audits.
 
 The same rules as for any read decide (`reads.py`), on copies. A domain that is on its way in (being started, or coming
-from another host) is left out: it is listed long before its event tells that it has arrived.
+from another host) is listed long before its event tells that it has arrived: that is no lost event. One that was
+restored from a save in mid-migration looks like that for ever, and is to be seen all the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Differs(Enum):
     """In what events tell: whether it is there, its name, state, runtime id, persistence."""
     UNTOLD = auto()
     """Only in what a hypervisor may change without an event (autostart, a reason, flags, certainty), or in what was
-    not known before."""
+    not known before, or for now: it is on its way in."""
 
 
 Difference = tuple[Key, int, Differs]
@@ -47,12 +48,13 @@ def differing(ledger: Ledger, items: Iterable[Observation], asked: int, now: Now
     for seen in items:
         entry = ledger.entries.get(seen.key)
         record = None if entry is None else entry.record
-        if (record is not None and _is_alike(seen, record)) or _is_arriving(seen, record):
+        if record is not None and _is_alike(seen, record):
             continue
         scratch, copied = _copied(ledger, seen.key, entry, now)
         read(scratch, copied, seen, asked, Origin.AUDIT)
         if scratch.changes:
-            yield seen.key, copied.last_event, _how(scratch.changes)
+            how = Differs.UNTOLD if _is_arriving(seen, record) else _how(scratch.changes)
+            yield seen.key, copied.last_event, how
 
 
 def absent(ledger: Ledger, keys: frozenset[Key], asked: int, now: Now) -> Iterator[Difference]:
