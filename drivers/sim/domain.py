@@ -476,6 +476,7 @@ class SimDomain:
         self._running_since = now if state is DomainState.RUNNING else None
         self.state = state
         self.reason = reason
+        self.world.entered(self)
 
     def _stop(self, reason: ShutoffReason, moment: Moment | None, *, forget: bool | None = None) -> None:
         """It ends. `forget`: it is gone then; by default if it is transient."""

@@ -74,8 +74,7 @@ class Faults:
     def replace_host(self, uuid: UUID | None = None, *, name: str | None = None) -> None:
         """Another, empty host answers from now on."""
         with self.restart() as world:
-            world.domains.clear()
-            world.images.clear()
+            world.clear()
             world.uuid = uuid or UUID(int=world.rng.getrandbits(128), version=4)
             world.name = name or world.name
 

@@ -228,9 +228,19 @@ class World:
         domain.come()
         return domain
 
+    def entered(self, domain: SimDomain) -> None:
+        """A domain is in another state, or in the same for another reason. Nothing, here: for who keeps a history."""
+
     def forget(self, domain: SimDomain) -> None:
         """It is no longer listed."""
         self.domains.pop(domain.key, None)
+
+    def clear(self) -> None:
+        """Nothing of it is left, nor of what was to happen to its domains."""
+        for domain in self.domains.values():
+            domain.incarnation += 1
+        self.domains.clear()
+        self.images.clear()
 
     def next_id(self) -> int:
         """A runtime id never used before."""

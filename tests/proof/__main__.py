@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--lives", type=int, default=2000, help="how many, for each loop")
     parser.add_argument("--seed", type=int, default=1_000_000, help="of the first")
     parser.add_argument("--loop", type=Loop, action="append", help="trio, asyncio or uvloop; all by default")
+    parser.add_argument("--no-shrink", action="store_true", help="say that a life fails, and no more")
     options = parser.parse_args()
     for loop in options.loop or list(Loop):
         tally, began = Tally(), time.monotonic()
@@ -25,7 +26,7 @@ def main() -> int:
             prove(loop, range(options.seed, options.seed + options.lives), tally)
         except Disproved as failure:
             print(failure)
-            if loop in JUMPING:
+            if loop in JUMPING and not options.no_shrink:
                 print("\nthe least that fails:")
                 least = shrunk(failure.plan, partial(fails, loop))
                 print(f"{least.domains=} {least.ring=} {least.audit=} {least.opening=}")

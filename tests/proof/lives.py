@@ -1,7 +1,8 @@
 """Lives a plan: a simulated daemon, the whole of avirt over it, readers; and judges each round when things settled.
 
 What holds then: the stream over the snapshot is the store's view, and that is the simulator's truth; every number
-comes once and in order; no step is illegal and unmarked; all is certain; every reader has what it is owed.
+comes once and in order; no step is illegal and unmarked, and none goes back in time (`witness.py`); all is certain;
+every reader has what it is owed.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ from anyio.abc import TaskGroup
 from avirt.domain import Domain
 from avirt.drivers.base import Env
 from avirt.drivers.transport.loop import current_loop
+from avirt.drivers.wire.pending import PATIENCE
 from avirt.engine import Engine
 from avirt.errors import AvirtError, InternalError
 from avirt.host import Host
 from avirt.model.record import HostState
-from avirt.testing import LibvirtSim, LoseEvent
+from avirt.testing import Hang, LateReply, LibvirtSim, LoseEvent, Rule, Silence
 from avirt.testing.checkers import validate
 from avirt.uri import parse_uri
 from tests.proof.acts import TOLD_AT_ONCE, Stage
 from tests.proof.plans import Ask, Happen, Heal, Plan, Replace, Restart, Round, Spoil, Step
 from tests.proof.reach import Reach, phase_of
 from tests.proof.readers import Reader, Recorded, reader
+from tests.proof.witness import Witness, backwards
 
 __all__ = ["Life"]
 
@@ -57,11 +60,15 @@ class Life:
         steps = [step for each in plan.rounds for step in each.steps]
         rules = [*plan.opening, *(step.rule for step in steps if isinstance(step, Spoil))]
         self._loses = any(isinstance(rule, LoseEvent) for rule in rules)
+        # while a call hangs, reads go over another connection, and may come ahead of events; what is lost was not told
+        hangs = not plan.patient or any(isinstance(rule, Hang | Silence) or _is_long(rule) for rule in rules)
+        self._is_in_order = not hangs and not self._loses
 
     async def run(self) -> None:
         """Live it. AssertionError, with what happened as notes, where it is not as promised."""
         plan = self.plan
-        async with LibvirtSim(seed=plan.seed, memory=True) as sim, anyio.create_task_group() as tasks:
+        self.world = Witness(clock=anyio.current_time, rng=Random(plan.seed))
+        async with LibvirtSim(world=self.world, memory=True) as sim, anyio.create_task_group() as tasks:
             self.sim = sim
             self.stage = Stage(sim.world)
             sim.faults.on_struck = self._struck
@@ -134,6 +141,8 @@ class Life:
                     await one.end()
             assert self.sim.truth() == self.host.view, self.sim.truth().differences(self.host.view)
             validate(store.since(start), snapshot=snapshot, view=store.view(), start=start)
+            if self._is_in_order:
+                assert (found := backwards(store.told, self.world.histories)) == [], found
             for one in readers:
                 one.judge()
                 one.close()
@@ -221,6 +230,10 @@ class Life:
 
     def _say(self, what: str) -> None:
         self.log.append(f"{anyio.current_time():.4f} {what}")
+
+
+def _is_long(rule: Rule) -> bool:
+    return isinstance(rule, LateReply) and rule.seconds >= PATIENCE
 
 
 ASKS: Final[tuple[tuple[str, Callable[[Domain, bool], Awaitable[object]]], ...]] = (

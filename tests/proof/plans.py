@@ -122,6 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ring: places of the store's ring.
         audit: seconds between audits; None for none.
+        patient: nobody minds how long it takes, and the clock jumps.
         opening: faults in force when it is first connected.
     """
 
@@ -129,6 +130,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     domains: int
     ring: int
     audit: float | None
+    patient: bool
     opening: tuple[Rule, ...]
     rounds: tuple[Round, ...]
 
@@ -190,7 +192,7 @@ PATIENT: Final[tuple[Draw, ...]] = (
 
 
 def plan_of(seed: int, *, patient: bool, rounds: int = ROUNDS) -> Plan:
-    """The plan that belongs to a seed. `patient`: nobody minds how long it takes."""
+    """The plan that belongs to a seed."""
     return draw_plan(Random(seed), seed, patient=patient, rounds=rounds)
 
 
@@ -211,6 +213,7 @@ def draw_plan(rng: Random, seed: int, *, patient: bool, rounds: int) -> Plan:
         domains=rng.randrange(0, 5),
         ring=ring,
         audit=audit,
+        patient=patient,
         opening=tuple(rule() for _ in range(rng.choice((0, 0, 1, 2)))),
         rounds=tuple(_round(rng, rule, LONG_PAUSES if patient else PAUSES) for _ in range(rounds)),
     )

@@ -367,8 +367,7 @@ class LibvirtSim:
 
     def _replace(self, uuid: UUID | None, name: str) -> None:
         self._stop()
-        self.world.domains.clear()
-        self.world.images.clear()
+        self.world.clear()
         self.world.uuid = uuid or UUID(int=self.world.rng.getrandbits(128), version=4)
         self.world.name = name or self.world.name
         self.start()

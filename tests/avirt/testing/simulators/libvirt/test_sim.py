@@ -205,6 +205,17 @@ async def test_another_host_is_another_host(sim: LibvirtSim, by_rule: bool) -> N
     assert Removed not in kinds
 
 
+async def test_another_host_knows_nothing_of_what_was_to_happen_to_the_domains_of_the_first(sim: LibvirtSim) -> None:
+    async with avirt.connect(sim.uri, driver=sim.driver) as host:
+        sim.domain("vm0").kill_emulator()
+        sim.replace_host()
+        await sim.settled(host)
+        told = sim.told
+        await anyio.sleep(2 * sim.world.times.death)
+        assert sim.told == told
+        assert host.view == {}
+
+
 async def test_step_is_performed_now_or_refused(sim: LibvirtSim) -> None:
     sim.perform(Step(after=9, act=Act.DESTROY, domain="vm0"))
     assert not sim.domain("vm0").active
