@@ -173,8 +173,10 @@ class Engine:
         self._list_kick = anyio.Event()
         self._fast_until = 0.0
         self._taps: list[Tap] = []
-        store.set_status(HostStatus(name=name, since=self._wall()))
-        memory = store.recall(name)
+        memory = store.left(name)
+        facts = None if memory is None else memory.facts
+        store.set_status(HostStatus(name=name, since=self._wall(), facts=facts))
+        memory = memory or store.recall(name)
         if memory is not None:
             self._lifecycle.recall(
                 [record for _, record in memory.records.values()],

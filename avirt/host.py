@@ -49,7 +49,7 @@ from avirt.groups import foremost, holds_cancellation
 from avirt.model.change import Change
 from avirt.model.command import READ_TIMEOUT, VERBS, Create, Define, Outcome, Restore, Verb
 from avirt.model.observation import Item
-from avirt.model.record import DomainKey, DomainRecord, HostFacts, HostStatus, Key, key_of
+from avirt.model.record import DomainKey, DomainRecord, HostFacts, HostState, HostStatus, Key, key_of
 from avirt.perform import DEFAULT, Default, refuse_read_only
 from avirt.uri import parse_uri
 
@@ -356,7 +356,8 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
         credentials: asked at each connect, if the peer wants some.
         timeout: seconds for the first connection and listing; None leaves it to each step's own deadline (a polkit
             prompt may take as long as a human needs).
-        store: share one store, so one stream, among several hosts.
+        store: share one store, so one stream, among several hosts. A host that was left and is connected again under
+            its name goes on there: what has changed meanwhile is told.
         audit: list every so many seconds and compare with what events told (`Host.audit`); None: never.
         journal: a file to keep the stream in, so that a token outlives this process; `open_store` for a shared store.
             What is wrong with it is said in the stream (`JournalLost`), and stops nothing.
@@ -466,7 +467,8 @@ class connect:  # noqa: N801 - it reads as a verb: `async with avirt.connect(uri
             )
         else:
             store = self._store
-            if name in store.hosts:
+            status = store.status(name)
+            if status is not None and status.state is not HostState.CLOSED:
                 raise InvalidArgument(f"the store has a host '{name}' already", hint="give this one another name")
         driver = self._driver or await load_driver(uri.scheme)
         recorder = self._recorder

@@ -36,7 +36,7 @@ W = TypeVar("W", bound=What)
 
 
 class HostMemory(msgspec.Struct, frozen=True, kw_only=True):
-    """What an earlier process knew of a host at its end.
+    """What an earlier process, or an earlier connection, knew of a host at its end.
 
     Attributes:
         facts: of its last connection.
@@ -103,6 +103,16 @@ class KnownHost:
         self._lost_at, self._lost_why = memory.lost_at, memory.lost_why
         for key, (seq, record) in memory.records.items():
             self.domains[key] = Latest(record, Origin.LIST, seq, 0, 0, seq, 0)
+
+    def memory(self) -> HostMemory:
+        """What is known of it at the end of a connection, whose loss was told."""
+        return HostMemory(
+            facts=self.status.facts,
+            revision=self.revision,
+            lost_at=self._lost_at,
+            lost_why=self._lost_why,
+            records={key: (latest.seq, latest.what) for key, latest in self.domains.items()},
+        )
 
     def current(self) -> HostStatus:
         """The status, with the revision."""

@@ -23,7 +23,7 @@ from avirt.events.policies import Latest, Slow, TooOld
 from avirt.events.token import Token, is_epoch
 from avirt.events.window import Window
 from avirt.model.change import Change, Gap, HostReplaced, RecordChange, StoreChange
-from avirt.model.record import DomainKey, DomainRecord, HostStatus, Key
+from avirt.model.record import DomainKey, DomainRecord, HostState, HostStatus, Key
 
 if TYPE_CHECKING:
     from avirt.events.journal import Journal
@@ -238,6 +238,11 @@ class Store:
     def recall(self, host: str) -> HostMemory | None:
         """What an earlier process knew of a host; once."""
         return self._memory.pop(host, None)
+
+    def left(self, host: str) -> HostMemory | None:
+        """What is known of a host that nobody looks after any more; None if somebody does, or nobody ever did."""
+        known = self._hosts.get(host)
+        return known.memory() if known is not None and known.status.state is HostState.CLOSED else None
 
     # ------------------------------------------------------------ what is known
 

@@ -303,6 +303,23 @@ async def test_name_taken_in_the_store_is_refused() -> None:
                 pass
 
 
+async def test_host_that_was_left_goes_on_in_its_store_and_tells_what_changed_meanwhile() -> None:
+    store = Store()
+    world = make_world("a", "b")
+    async with watched(world, store=store, name="one") as host:
+        revision = host.status.revision
+    world.domain("a").start()
+    world.domain("b").undefine()
+    with store.subscribe() as changes:
+        assert {record.certainty for record in changes.snapshot} == {Certainty.STALE}
+        async with watched(world, store=store, name="one") as host:
+            assert {record.name: record.state for record in host.view.values()} == {"a": DomainState.RUNNING}
+            told = [change for change in changes.read_nowait(50) if isinstance(change, Change)]
+            assert [type(change) for change in told] == [HostConnected, Removed, StateChanged, HostResynced]
+            # one more was the loss, on leaving
+            assert [change.revision for change in told] == [revision + 2 + n for n in range(4)]
+
+
 async def test_stream_ends_when_the_block_is_left() -> None:
     async with watched(make_world("a")) as host:
         changes = host.watch()

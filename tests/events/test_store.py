@@ -461,6 +461,18 @@ def test_store_tells_its_journal_after_each_publish_and_then_its_readers() -> No
     assert notes.forgotten == ["h0"]
 
 
+def test_store_knows_what_was_left_and_only_that() -> None:
+    world = World()
+    store = made(10, world.host("h0", "connected"), world.add("h0", 1))
+    assert store.left("h0") is None
+    assert store.left("h1") is None
+    store.set_status(replace(store.hosts["h0"], state=HostState.CLOSED))
+    left = store.left("h0")
+    assert left is not None
+    assert (left.facts, left.revision, left.connected) == (store.hosts["h0"].facts, store.hosts["h0"].revision, False)
+    assert left.records == {key(1): (2, store.record("h0", key(1)))}
+
+
 def test_store_goes_on_from_a_number_with_what_was_known() -> None:
     record = running("h0", 1)
     memory = HostMemory(facts=FACTS, revision=5, records={record.key: (90, record)})
