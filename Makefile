@@ -59,9 +59,10 @@ gen: $(VENV)/.dev ## write the generated files anew
 fuzz: $(VENV)/.dev ## the parsers against ten thousand hostile inputs each
 	HYPOTHESIS_PROFILE=soak $(PYTEST) -q -m "not real" tests/fuzz tests/drivers tests/avirt/recording $(ARGS)
 
-soak: $(VENV)/.dev ## half an hour: the proof (PROOF="--lives 9000 --seed 5"), restarts, stuck readers, a journal killed 3,000 times
+soak: $(VENV)/.dev ## an hour: the proof (PROOF="--lives 9000 --seed 5") and its mutants, restarts, stuck readers, a journal killed 3,000 times
 	@sh tools/setup_peers.sh
 	$(BIN)/python -m tests.proof $(PROOF)
+	$(BIN)/python -m tests.proof.mutants
 	$(BIN)/python -m benchmarks.soak_stuck_subscribers
 	$(BIN)/python -m tests.events.soak_kill --lives 3000
 	$(BIN)/python -m tests.real.soak_restarts $(ARGS)

@@ -78,6 +78,13 @@ def publish(store: Store, world: World, count: int) -> None:
         store.publish(changes[start : start + 20])
 
 
+async def publish_many(store: Store, world: World, count: int) -> None:
+    """So many hundreds; the loop runs in between."""
+    for _ in range(0, count, 100):
+        publish(store, world, 100)
+        await checkpoint()
+
+
 # ---------------------------------------------------------------- tokens
 
 
@@ -108,7 +115,7 @@ def _plain(change: Change | Gap) -> Any:
 async def test_journal_token_goes_on_from_the_disk_to_the_ring_and_on(path: Path) -> None:
     world = World()
     async with open_store(path, capacity=100) as store:
-        publish(store, world, 1500)
+        await publish_many(store, world, 1500)
         await on_disk(store)
         subscription = store.subscribe(since=f"{store.epoch}:0")
         items = await take(subscription, 700)
@@ -515,7 +522,7 @@ async def test_journal_of_a_ring_that_is_too_small_is_given_up(path: Path) -> No
 async def test_journal_that_a_reader_finds_damaged_is_set_aside(path: Path) -> None:
     world = World()
     async with open_store(path, capacity=100) as store:
-        publish(store, world, 1000)
+        await publish_many(store, world, 1000)
         await on_disk(store)
         await to_thread.run_sync(_spoil_row, path)
         subscription = store.subscribe(since=f"{store.epoch}:0", slow=Slow.GAP)
@@ -551,7 +558,7 @@ async def test_journal_leaves_no_thread_and_no_file_open(path: Path) -> None:
 async def test_journal_writes_what_is_left_when_it_is_closed(path: Path) -> None:
     world = World()
     async with open_store(path) as store:
-        publish(store, world, 3000)
+        await publish_many(store, world, 3000)
         statistics = store.journal.statistics if store.journal else None
         assert statistics is not None
         assert statistics.waiting + statistics.written == 3000

@@ -7,7 +7,7 @@ every reader has what it is owed.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Final
 
@@ -57,12 +57,8 @@ class Life:
         self._verbs = 0
         self._verb_ended = anyio.Event()
         self._was_synced = False
-        steps = [step for each in plan.rounds for step in each.steps]
-        rules = [*plan.opening, *(step.rule for step in steps if isinstance(step, Spoil))]
+        rules = [*plan.opening, *(rule for each in plan.rounds for rule in _rules_of(each))]
         self._loses = any(isinstance(rule, LoseEvent) for rule in rules)
-        # while a call hangs, reads go over another connection, and may come ahead of events; what is lost was not told
-        hangs = not plan.patient or any(isinstance(rule, Hang | Silence) or _is_long(rule) for rule in rules)
-        self._is_in_order = not hangs and not self._loses
 
     async def run(self) -> None:
         """Live it. AssertionError, with what happened as notes, where it is not as promised."""
@@ -80,7 +76,7 @@ class Life:
             await self._connect(tasks)
             for number, each in enumerate(plan.rounds):
                 self._say(f"round {number}")
-                await self._live(each)
+                await self._live(each, () if number else plan.opening)
                 self.judged += 1
             assert sim.complaints == []
             if not self._loses:
@@ -120,9 +116,9 @@ class Life:
 
     # ------------------------------------------------------------ a round
 
-    async def _live(self, each: Round) -> None:
+    async def _live(self, each: Round, opening: tuple[Rule, ...]) -> None:
         store = self.store
-        snapshot, start = self.store.view(), store.head
+        snapshot, start, places = self.store.view(), store.head, self.world.places()
         readers: list[Reader] = []
         async with anyio.create_task_group() as tasks:
             for number, step in enumerate(each.steps):
@@ -141,8 +137,8 @@ class Life:
                     await one.end()
             assert self.sim.truth() == self.host.view, self.sim.truth().differences(self.host.view)
             validate(store.since(start), snapshot=snapshot, view=store.view(), start=start)
-            if self._is_in_order:
-                assert (found := backwards(store.told, self.world.histories)) == [], found
+            if self.plan.patient and not any(_disturbs(rule) for rule in (*opening, *_rules_of(each))):
+                assert (found := backwards(store.since(start), self.world.histories, places)) == [], found
             for one in readers:
                 one.judge()
                 one.close()
@@ -232,8 +228,13 @@ class Life:
         self.log.append(f"{anyio.current_time():.4f} {what}")
 
 
-def _is_long(rule: Rule) -> bool:
-    return isinstance(rule, LateReply) and rule.seconds >= PATIENCE
+def _rules_of(each: Round) -> Iterator[Rule]:
+    return (step.rule for step in each.steps if isinstance(step, Spoil))
+
+
+def _disturbs(rule: Rule) -> bool:
+    """While a call hangs, reads go over another connection, and may come ahead of events; what is lost is not told."""
+    return isinstance(rule, Hang | Silence | LoseEvent) or (isinstance(rule, LateReply) and rule.seconds >= PATIENCE)
 
 
 ASKS: Final[tuple[tuple[str, Callable[[Domain, bool], Awaitable[object]]], ...]] = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -290,8 +291,9 @@ def _judge(mutant: Mutant, folder: Path, lives: int) -> tuple[str, str]:
     tests = _run(folder, "-m", "pytest", "-q", "-x", "-m", "not real and not slow", *TESTS)
     seen_by = next((line for line in tests.splitlines() if line.startswith("FAILED")), "")
     return (
-        next((f"proof: {line.split()[-1]}" for line in proof.splitlines() if " the life of seed " in line), "")
-        or ("proof" if proof else ""),
+        (f"proof, seed {seed[1]}" if (seed := re.search(r"the life of seed (\d+)", proof)) else "proof")
+        if proof
+        else "",
         seen_by.partition("::")[2].split(" ")[0] or ("tests" if tests else ""),
     )
 

@@ -61,6 +61,10 @@ class Witness(World):
             self._note(event.key, state)
         super().tell(event)
 
+    def places(self) -> dict[Key, int]:
+        """How far each history has come."""
+        return {key: len(history) - 1 for key, history in self.histories.items()}
+
     def _note(self, key: Key, state: DomainState | None) -> None:
         self.histories.setdefault(key, []).append(state)
 
@@ -70,10 +74,14 @@ class Witness(World):
         return domain
 
 
-def backwards(changes: Iterable[Change], histories: dict[Key, History]) -> list[str]:
-    """The changes that say of a domain what was over by what they said before; what avirt concluded is left out."""
+def backwards(changes: Iterable[Change], histories: dict[Key, History], start: dict[Key, int]) -> list[str]:
+    """The changes that say of a domain what was over by what they said before; what avirt concluded is left out.
+
+    Args:
+        start: places of the histories at a rest, from where on the changes tell.
+    """
     found: list[str] = []
-    at: dict[Key, int] = {}
+    at = dict(start)
     for change in changes:
         if not isinstance(change, RecordChange) or change.origin is Origin.INFERRED:
             continue
