@@ -32,11 +32,16 @@ IMAGE: Final = "/tmp/image"
 
 
 class Scene:
-    """A host, its world, and a domain to work on."""
+    """A host, its world, and a domain to work on.
 
-    def __init__(self, host: avirt.Host, world: World, kind: str) -> None:
+    Attributes:
+        complaints: what the peer says that was done wrong.
+    """
+
+    def __init__(self, host: avirt.Host, world: World, kind: str, complaints: list[str] | None = None) -> None:
         self.host = host
         self.world = world
+        self.complaints = complaints
         self.xml = (
             f"<domain type='{kind}'><name>new</name><uuid>{UUID_OF_NEW}</uuid><memory unit='MiB'>64</memory></domain>"
         )
@@ -196,7 +201,7 @@ def test_every_public_call_has_its_case() -> None:
 async def over_libvirt() -> AsyncGenerator[Scene]:
     async with LibvirtSim(domains=3, memory=True) as sim:
         async with avirt.connect(sim.uri, driver=sim.driver) as host:
-            yield Scene(host, sim.world, "kvm")
+            yield Scene(host, sim.world, "kvm", sim.complaints)
         assert sim.complaints == []
 
 
@@ -227,18 +232,27 @@ async def test_call_cancelled_at_each_checkpoint(name: str, stage: str) -> None:
 
         with host.watch() as other:
             snapshot, start = list(other.snapshot), host.engine.store.head
+
+            async def after() -> None:
+                """It is usable, no frame was torn, and the other's stream is whole: each time."""
+                nonlocal snapshot, start
+                await host.hostname()
+                assert not scene.complaints
+                stream: list[Change | Gap] = []
+                while other.lag:
+                    stream += other.read_nowait()
+                view = list(host.view.values())
+                validate(stream, snapshot=snapshot, view=view, start=start)
+                snapshot, start = view, host.engine.store.head
+
             await before()
             await call()
-            await host.hostname()
+            await after()
             at_rest = await held()
-            times = await cancelled_at_each_checkpoint(call, before=before, after=host.hostname, patience=10)
+            times = await cancelled_at_each_checkpoint(call, before=before, after=after, patience=10)
             assert times > 0
             await host.refresh()
             await until_held(at_rest)
-            stream: list[Change | Gap] = []
-            while other.lag:
-                stream += other.read_nowait()
-            validate(stream, snapshot=snapshot, view=list(host.view.values()), start=start)
 
 
 @asynccontextmanager

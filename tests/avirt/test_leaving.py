@@ -115,6 +115,7 @@ async def test_leaving_while_the_lane_for_work_opens() -> None:
                     group.start_soon(start, host)
                     await anyio.sleep(0.1)
                     assert ended == []
+                    assert [peer.is_open for peer in sim.daemon.peers] == [True, False]
             with anyio.fail_after(5):
                 while not ended:  # noqa: ASYNC110
                     await anyio.sleep(0.01)

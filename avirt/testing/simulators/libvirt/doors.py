@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from socket import AF_UNIX, SOCK_STREAM, socket
+from threading import Lock
 from typing import Final
 
 import anyio
@@ -41,16 +43,29 @@ class Doors:
         self._listeners: list[socket] = []
         self._opened = 0
         self._lock = anyio.Lock()
+        self._turn = Lock()
+        self._is_removed = False
 
     async def make(self) -> None:
         """Make the folder."""
-        self._folder = Path(await to_thread.run_sync(partial(tempfile.mkdtemp, prefix=f"avirt-sim-{os.getpid()}-")))
+        self._folder = Path(tempfile.gettempdir(), f"avirt-sim-{os.getpid()}-{token_hex(6)}")
+        await to_thread.run_sync(self._make, self._folder)
 
     async def remove(self) -> None:
         """Remove it, with what is in it."""
         if self._folder is not None:
             with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(partial(shutil.rmtree, self._folder, ignore_errors=True))
+                await to_thread.run_sync(self._remove, self._folder)
+
+    def _make(self, folder: Path) -> None:
+        with self._turn:
+            if not self._is_removed:  # whose task was cancelled meanwhile
+                folder.mkdir(mode=0o700)
+
+    def _remove(self, folder: Path) -> None:
+        with self._turn:
+            self._is_removed = True
+            shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, name: str) -> str:
         """Where one of them is."""
@@ -65,10 +80,11 @@ class Doors:
             for name in (READ_WRITE, READ_ONLY):
                 if self._opened != mine:  # closed meanwhile, and perhaps opened again
                     return
-                listener = await to_thread.run_sync(_bound, Path(self.path(name)))
+                path = Path(self.path(name))
+                await to_thread.run_sync(partial(path.unlink, missing_ok=True))
                 if self._opened != mine:
-                    listener.close()
                     return
+                listener = _bound(path)  # in no thread, whose result would be lost to a task that is cancelled
                 self._listeners.append(listener)
                 self._tasks.start_soon(self._accept_from, listener, name == READ_ONLY)
 
@@ -96,8 +112,7 @@ class Doors:
 
 
 def _bound(path: Path) -> socket:
-    """A listening socket in place of what is there."""
-    path.unlink(missing_ok=True)
+    """A listening socket."""
     listener = socket(AF_UNIX, SOCK_STREAM)
     try:
         listener.setblocking(False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -122,7 +123,7 @@ async def test_it_can_be_cancelled() -> None:
 
 
 async def test_entering_cancelled_anywhere_leaves_nothing_behind() -> None:
-    """No folder, no socket, and no scope of its own."""
+    """No socket and no task; no folder, but where a task is cancelled by asyncio's own means while it removes it."""
 
     async def work() -> None:
         async with LibvirtSim(domains=1):
@@ -133,10 +134,18 @@ async def test_entering_cancelled_anywhere_leaves_nothing_behind() -> None:
     await cancelled_at_each_checkpoint(work, by=[Canceller.SCOPE])
     await until_held(before)
     assert await anyio.to_thread.run_sync(_folders) == []
+    await cancelled_at_each_checkpoint(work)
+    await until_held(before)
+    await anyio.to_thread.run_sync(_remove_folders)
 
 
 def _folders() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob(f"avirt-sim-{os.getpid()}-*"))
+
+
+def _remove_folders() -> None:
+    for folder in _folders():
+        shutil.rmtree(folder)
 
 
 async def test_step_of_a_script_that_can_not_be_done_ends_it() -> None:
