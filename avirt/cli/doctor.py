@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import anyio
+from anyio import to_thread
 
 import avirt
 from avirt.cli.codes import exit_code
@@ -102,7 +103,7 @@ async def doctor(cli: Cli, uri: str | None = None) -> int:
 
 async def _examine_found(cli: Cli, report: _Report) -> None:
     try:
-        found = avirt.discover()
+        found = await to_thread.run_sync(avirt.discover)
     except AvirtError as error:
         report.begin("this machine")
         report.fail("environment", error)

@@ -305,12 +305,13 @@ async def save(
 ) -> int:
     """`avirt save`. A relative path is one of this process, as for virsh."""
     changed = None if xml is None else await read_file(xml)
+    path = await absolute(file)
     return await _do(
         cli,
         Verb.SAVE,
         domain,
         lambda found: found.save(
-            absolute(file),
+            path,
             bypass_cache=bypass_cache,
             xml=changed,
             running=running,
@@ -427,9 +428,9 @@ async def read_file(path: str) -> str:
     return await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
 
 
-def absolute(path: str) -> str:
+async def absolute(path: str) -> str:
     """As virsh does it; no link is followed, for the file is the host's."""
-    return os.path.abspath(path)  # noqa: PTH100
+    return await anyio.to_thread.run_sync(os.path.abspath, path)
 
 
 async def _new(
@@ -492,11 +493,12 @@ async def restore(
 ) -> int:
     """`avirt restore`."""
     changed = None if xml is None else await read_file(xml)
+    path = await absolute(file)
     async with connected(cli) as hosts:
         host = hosts.only(Verb.RESTORE)
         async with progress(f"restore {file}", lambda: "waiting", quiet=cli.out.quiet):
             outcome = await host.restore(
-                absolute(file),
+                path,
                 bypass_cache=bypass_cache,
                 xml=changed,
                 running=running,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from anyio import to_thread
+
 import avirt
 from avirt.cli.connections import Cli, connected
 from avirt.cli.parse import Format, UsageError
@@ -193,7 +195,7 @@ async def nodeinfo(cli: Cli) -> int:
 
 async def hosts(cli: Cli) -> int:
     """`avirt hosts`: what was found, the default first. Finds only; `avirt doctor URI` tries."""
-    found = avirt.discover()
+    found = await to_thread.run_sync(avirt.discover)
     out = cli.out
     if out.format is Format.JSON:
         documents: list[Json] = [

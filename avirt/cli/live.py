@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import anyio
+from anyio import to_thread
 
 import avirt
 from avirt.cli.codes import Reported
@@ -157,7 +158,7 @@ async def run(cli: Cli, *, plain: bool = False) -> int:
     """`avirt run`: what was found on this machine, or the demo where nothing is."""
     uris = list(cli.options.uris)
     if not uris:
-        uris = [("", str(found.uri)) for found in avirt.discover()]
+        uris = [("", str(found.uri)) for found in await to_thread.run_sync(avirt.discover)]
     notice = ""
     if uris:
         try:
