@@ -21,11 +21,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from enum import Enum, IntEnum
+from enum import IntEnum
 from typing import Final, NoReturn
 
 import msgspec
 
+from avirt.drivers.wire.role import Role
 from avirt.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
@@ -58,13 +59,6 @@ PONG: Final = 2
 
 PROGRAM_VERSION: Final = 1
 """Of all four programs, since ever."""
-
-
-class Role(Enum):
-    """Which end of the connection this is."""
-
-    CLIENT = "client"
-    SERVER = "server"
 
 
 class MessageType(IntEnum):
