@@ -244,7 +244,7 @@ def make_enums(table: Table) -> str:
     return module(
         "libvirt's public enumerations. What all members begin with is left out.",
         body,
-        "from avirt.drivers.libvirt.open_enum import OpenEnum, OpenFlag\n",
+        "from avirt.drivers.wire.open_enum import OpenEnum, OpenFlag\n",
     )
 
 
@@ -354,9 +354,9 @@ def make_procedures(table: Table) -> str:
     body += [f"    {name} = {n}" for name, n in members_of("remote_auth_type", table.data["enums"]["remote_auth_type"])]
     imports = (
         "from collections.abc import Mapping\nfrom typing import TYPE_CHECKING, Final\n\n"
-        "from avirt.drivers.libvirt.open_enum import OpenEnum\n"
         "from avirt.drivers.libvirt.procedure import DomainEventKind, Fds, ObjectEventKind, Procedure\n"
-        "from avirt.drivers.libvirt.procedure import ReadOnly, StreamKind\n\n"
+        "from avirt.drivers.libvirt.procedure import ReadOnly, StreamKind\n"
+        "from avirt.drivers.wire.open_enum import OpenEnum\n\n"
         f"if TYPE_CHECKING:\n    from avirt.drivers.libvirt.generated.types import {', '.join(sorted(names))}\n"
     )
     return module("Every procedure of the programs remote, qemu and lxc, and every event.", body, imports)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from avirt.drivers.libvirt.open_enum import OpenEnum, OpenFlag
+from avirt.drivers.wire.open_enum import OpenEnum, OpenFlag
 
 __all__ = [
     "BlkioParameterType",

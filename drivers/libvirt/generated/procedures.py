@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from avirt.drivers.libvirt.open_enum import OpenEnum
 from avirt.drivers.libvirt.procedure import DomainEventKind, Fds, ObjectEventKind, Procedure, ReadOnly, StreamKind
+from avirt.drivers.wire.open_enum import OpenEnum
 
 if TYPE_CHECKING:
     from avirt.drivers.libvirt.generated.types import (

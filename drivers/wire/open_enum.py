@@ -1,11 +1,11 @@
-"""Enumerations that keep numbers a newer peer may send. Used by the generated enumerations."""
+"""Enumerations that keep numbers and words a newer peer may send."""
 
 from __future__ import annotations
 
-from enum import KEEP, IntEnum, IntFlag
+from enum import KEEP, IntEnum, IntFlag, StrEnum
 from typing import Self
 
-__all__ = ["OpenEnum", "OpenFlag"]
+__all__ = ["OpenEnum", "OpenFlag", "OpenStrEnum"]
 
 
 class OpenEnum(IntEnum):
@@ -23,3 +23,16 @@ class OpenEnum(IntEnum):
 
 class OpenFlag(IntFlag, boundary=KEEP):
     """Bits with names; unknown bits are kept."""
+
+
+class OpenStrEnum(StrEnum):
+    """Words with names; an unknown word is a member of its own called UNKNOWN_<word>, equal to that word."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = f"UNKNOWN_{value}"
+        member._value_ = value
+        return member
