@@ -1,0 +1,1 @@
+"""qmp+…://: QEMU without a daemon, by its own monitor protocol. Follows reference/drivers.md §1."""
