@@ -83,7 +83,7 @@ async def test_shutdown_ignored_by_the_guest_times_out_in_phase_accepted() -> No
     async with watched(make_world("a", running=("a",), times=times)) as host:
         dom = await host.lookup(name="a")
         with pytest.raises(OperationTimeout) as caught:
-            await dom.shutdown(timeout=0.05)
+            await dom.shutdown(timeout=0.4)
         assert caught.value.phase is Phase.ACCEPTED
         assert caught.value.last is not None
         assert caught.value.last.state is DomainState.RUNNING

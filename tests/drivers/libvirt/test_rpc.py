@@ -431,15 +431,28 @@ async def test_ping_that_is_due_when_the_connection_ends_is_not_sent() -> None:
         assert "the end" in str(await rpc.wait_closed())
 
 
-async def test_full_window_proves_nothing() -> None:
-    """The server reads no ping then (libvirt-wire §3): the calls' deadlines decide."""
-    settings = Settings(ping_interval=0.02, ping_count=1, window=2)
+async def test_full_window_excuses_silence_while_the_calls_deadlines_decide() -> None:
+    """The server reads no ping then (libvirt-wire §3)."""
+    settings = Settings(ping_interval=0.1, ping_count=1, window=2)
     async with connected(settings=settings, prepare=hold) as (rpc, daemon):
-        calls = [rpc.submit(SLOW, DOMAIN, 0, timeout=0.1) for _ in range(2)]
+        calls = [rpc.submit(SLOW, DOMAIN, 0, timeout=0.25) for _ in range(2)]
         daemon.is_mute = True
         for call in calls:
             with pytest.raises(OperationTimeout):
                 await call.wait()
+        assert rpc.lost is None
+
+
+async def test_full_window_of_a_dead_peer_is_lost_in_the_end() -> None:
+    """Calls without a deadline would wait for ever."""
+    settings = Settings(ping_interval=0.05, ping_count=1, window=2)
+    async with connected(settings=settings, prepare=hold) as (rpc, daemon):
+        calls = [rpc.submit(SLOW, DOMAIN, 0, timeout=None) for _ in range(2)]
+        daemon.is_mute = True
+        with anyio.fail_after(10):
+            for call in calls:
+                with pytest.raises(ConnectionLost, match="has not answered"):
+                    await call.wait()
 
 
 async def test_daemon_without_keepalive_is_never_pinged() -> None:

@@ -22,7 +22,7 @@ from tests.drivers.libvirt.fake_daemon import DOMAIN, HOLD, TARGET, FakeDaemon, 
 
 pytestmark = pytest.mark.anyio
 
-IMPATIENT = Settings(connect_timeout=0.05)
+IMPATIENT = Settings(connect_timeout=0.3)
 
 
 async def failure(target: Target = TARGET, **options: object) -> AvirtError:
