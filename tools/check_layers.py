@@ -57,7 +57,7 @@ PURE_EVENTS: Final = frozenset(
         *("codec", "runs"),
     }
 )
-PURE_IN_DRIVER: Final = frozenset({"protocol", "states", "observe", "errors"})
+PURE_IN_DRIVER: Final = frozenset({"protocol", "agent_protocol", "messages", "states", "observe", "errors"})
 IMPURE: Final = frozenset(
     {"anyio", "asyncio", "trio", "uvloop", "socket", "select", "ssl", "subprocess", "threading", "time", "random"}
 )
