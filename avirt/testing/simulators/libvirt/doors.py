@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from socket import AF_UNIX, SOCK_STREAM, socket
-from threading import Lock
 from typing import Final
 
 import anyio
@@ -43,7 +42,6 @@ class Doors:
         self._listeners: list[socket] = []
         self._opened = 0
         self._lock = anyio.Lock()
-        self._turn = Lock()
         self._is_removed = False
 
     async def make(self) -> None:
@@ -58,14 +56,13 @@ class Doors:
                 await to_thread.run_sync(self._remove, self._folder)
 
     def _make(self, folder: Path) -> None:
-        with self._turn:
-            if not self._is_removed:  # whose task was cancelled meanwhile
-                folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o700)
+        if self._is_removed:  # by a task that was cancelled meanwhile
+            folder.rmdir()
 
     def _remove(self, folder: Path) -> None:
-        with self._turn:
-            self._is_removed = True
-            shutil.rmtree(folder, ignore_errors=True)
+        self._is_removed = True
+        shutil.rmtree(folder, ignore_errors=True)
 
     def path(self, name: str) -> str:
         """Where one of them is."""
