@@ -109,6 +109,7 @@ class Books:
         return ledger.changes, ledger.effects, ledger.records, ledger.revision, ledger.timers, known
 
 
+@pytest.mark.slow
 @given(
     record=st.one_of(st.none(), records()),
     seen=observations(),

@@ -202,6 +202,7 @@ async def test_broken_driver_is_found_out(autojump_clock: object, broken: type[W
         assert isinstance(leaf, AssertionError | pytest.fail.Exception | NotFound | RuntimeError | TimeoutError)
 
 
+@pytest.mark.slow
 async def test_leaking_driver_is_found_out(autojump_clock: object) -> None:
     driver = Broken(Wrapped, leak=True)
     try:

@@ -38,6 +38,7 @@ class OfSim(DriverConformance):
         return f"<domain type='{type}'><name>{name}</name><uuid>{uuid}</uuid><memory unit='MiB'>64</memory></domain>"
 
 
+@pytest.mark.slow
 class TestOnUnixSocket(OfSim):
     """The driver as it is finds it by its path."""
 
@@ -52,6 +53,7 @@ class TestInMemory(OfSim):
     memory = True
 
 
+@pytest.mark.slow
 class TestAsTestDriver(OfSim):
     """As libvirt's test driver, but for its worlds, which are one."""
 
@@ -60,6 +62,7 @@ class TestAsTestDriver(OfSim):
     can_start_paused = False
 
 
+@pytest.mark.slow
 class TestAsLxc(OfSim):
     """As libvirt's LXC driver: no statistics, so the lists are read another way."""
 
@@ -70,6 +73,7 @@ class TestAsLxc(OfSim):
     can_managed_save = False
 
 
+@pytest.mark.slow
 class TestAsXen(OfSim):
     """As libxl."""
 

@@ -12,6 +12,7 @@ from tests.lab.place import Place
 from tests.lab.sim_site import SimSite
 
 
+@pytest.mark.slow
 class TestSim(Lifecycle):
     """Its world is the oracle."""
 

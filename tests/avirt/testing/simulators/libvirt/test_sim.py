@@ -286,6 +286,7 @@ async def test_refused_authentication_is_a_fault_that_passes(sim: LibvirtSim) ->
 # ---------------------------------------------------------------- faults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", [IN, OUT])
 @pytest.mark.parametrize("after_bytes", [1, 3, 27, 28, 29, 100, 313, 1000, 2500])
 async def test_cut_anywhere_is_survived(direction: Direction, after_bytes: int) -> None:
@@ -518,6 +519,7 @@ OLD = {
 """Daemons of older libvirts."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", OLD.values(), ids=list(OLD))
 async def test_old_daemon_is_followed_by_its_older_ways(profile: Profile) -> None:
     async with LibvirtSim(domains=4, running=2, profile=profile, memory=True) as sim:
