@@ -178,6 +178,18 @@ def settle(
     ledger.change(kind, entry, before, after, origin)
 
 
+def _was_paused_already(seen: Observation, before: DomainRecord, status: NormalState) -> bool:
+    """Whether a read says "paused for migration" of what is known to be paused, and not for one: libvirt goes on saying
+    so of a domain that was restored from a save in mid-migration, or paused."""
+    return (
+        seen.signal is None
+        and status.state == before.state == DomainState.PAUSED
+        and before.transition is None
+        and seen.id in (None, before.id)
+        and (before.certainty is Certainty.LIVE or before.reason == status.reason)
+    )
+
+
 def _evidence(seen: Observation) -> Native:
     """The hypervisor's own words for a state: as the driver gives them, else the event that told it."""
     if seen.native:
@@ -193,6 +205,8 @@ def _transition(entry: Entry, seen: Observation, before: DomainRecord, status: N
     told = status.transition
     if told is None and status.state == DomainState.SHUTDOWN:
         told = Transition.STOPPING
+    elif told is Transition.MIGRATING and _was_paused_already(seen, before, status):
+        told = None
     held = entry.held
     if held is None:
         return told

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from avirt.model.change import Renamed
-from avirt.model.observation import Observation, ReadFailed, Seen, Signal
-from avirt.model.state import DomainState, NormalState, RunningReason, ShutdownReason, ShutoffReason, Transition
+from avirt.model.observation import LinkLost, Observation, ReadFailed, Seen, Signal
+from avirt.model.state import (
+    DomainState,
+    NormalState,
+    PausedReason,
+    RunningReason,
+    ShutdownReason,
+    ShutoffReason,
+    Transition,
+)
 from tests.avirt.lifecycle.lab import KEY, OFF, PAUSED, RUNNING, Lab, kinds, off
 
 
@@ -35,6 +43,48 @@ def test_difference_makes_one_change_of_its_kind(
     values: dict[str, object] = {"name": "web", "id": 3, "persistent": True, "active": True, "asked": lab.count, **more}
     changes = lab.step(Seen(Observation(key=KEY, status=status, **values)))  # type: ignore[arg-type]
     assert kinds(changes) == ([] if kind is None else [kind])
+
+
+MIGRATING = NormalState(DomainState.PAUSED, PausedReason.MIGRATION, Transition.MIGRATING)
+"""What libvirt says of a domain that arrives, and for ever of one that was restored paused."""
+
+
+def test_restored_paused_is_paused_and_nothing_is_under_way() -> None:
+    lab = Lab()
+    lab.have(OFF)
+    lab.event(Signal.STARTED, told=False, id=3)
+    lab.event(Signal.SUSPENDED, NormalState(DomainState.PAUSED, PausedReason.FROM_SNAPSHOT), id=3)
+    for _ in range(2):
+        lab.read(MIGRATING, id=3)
+        assert (lab.record.state, lab.record.reason) == (DomainState.PAUSED, PausedReason.MIGRATION)
+        assert lab.record.transition is None
+    lab.step(LinkLost("gone"))
+    lab.link_up()
+    lab.read(MIGRATING, id=3)
+    assert lab.record.transition is None
+
+
+def test_domain_that_arrives_paused_or_leaves_is_migrating() -> None:
+    lab = Lab()
+    lab.have(OFF)
+    lab.event(Signal.STARTED, told=False, id=3)
+    for _ in range(2):
+        lab.read(MIGRATING, id=3)
+        assert lab.record.transition is Transition.MIGRATING
+    lab.event(Signal.RESUMED, RUNNING, id=3)
+    assert lab.record.transition is None
+    lab.read(MIGRATING, id=3)
+    assert lab.record.transition is Transition.MIGRATING
+    lab.read(MIGRATING, id=4)
+    assert lab.record.transition is Transition.MIGRATING
+
+
+def test_paused_domain_of_which_nothing_is_known_meanwhile_may_be_migrating() -> None:
+    lab = Lab()
+    lab.have(PAUSED, id=3)
+    lab.step(ReadFailed(KEY, "no answer"))
+    lab.read(MIGRATING, id=3)
+    assert lab.record.transition is Transition.MIGRATING
 
 
 def test_since_is_the_last_change_of_state_and_none_until_one_was_seen() -> None:
