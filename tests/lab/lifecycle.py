@@ -198,6 +198,20 @@ class Lifecycle:
             assert domain.record.reason is RunningReason.RESTORED
             await site.agree()
 
+    async def test_restored_paused_is_paused_and_not_migrating(self, site: Place) -> None:
+        """QEMU's driver goes on giving migration as the reason."""
+        async with avirt.connect(site.uri) as host:
+            domain = await host.define(firmware("still"))
+            await domain.start()
+            await domain.suspend()
+            await domain.managed_save()
+            await domain.start(wait=False)
+            await domain.wait_for(DomainState.PAUSED, timeout=20)
+            await host.refresh()
+            await site.agree()
+            assert domain.record.transition is None
+            assert (await domain.resume()).observed
+
     async def test_managed_save_image_can_be_dropped(self, site: Place) -> None:
         """Without it, the next start boots."""
         async with avirt.connect(site.uri) as host:
