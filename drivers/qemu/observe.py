@@ -164,7 +164,7 @@ class Monitor:
         self.pid: int | None = None
         self.marker: int | str | None = None
         self.work: Work | None = None
-        """What avirt does with the domain now; set by whoever does it, until its end was seen."""
+        """What avirt does with the domain now; set and unset by whoever does it. It ends with the process."""
         self._items: list[Item] = []
         self._ask = self._reconnect = False
         self._early: list[tuple[str, Data, int]] = []
@@ -398,9 +398,12 @@ class Monitor:
             self._ask = True
             return
         self._run = RunState.RUNNING
-        self._up = RESUMED_FROM.get(before, RunningReason.UNPAUSED)
-        if self.work is not None:
-            self._up = RESUMED_BY.get((self.work, before), self._up)
+        if self._shown is None:  # before anything was read of it: nobody knows where it was
+            self._up = RunningReason.UNKNOWN
+        else:
+            self._up = RESUMED_FROM.get(before, RunningReason.UNPAUSED)
+            if self.work is not None:
+                self._up = RESUMED_BY.get((self.work, before), self._up)
         self._tell("RESUME", self._meaning(True, now), asked)
 
     def _on_suspend(self, _: Data, asked: int, now: float) -> None:
@@ -551,9 +554,9 @@ class Monitor:
         return (self._moved_out() or reason) if reason is ShutoffReason.DESTROYED else reason
 
     def _moved_out(self) -> ShutoffReason | None:
-        if self._run is RunState.FINISH_MIGRATE and self.work in (Work.SAVE, Work.MIGRATE):
-            pass  # whoever does it quits a source once it is done, and may know so before we have read it
-        elif self._run is not RunState.POSTMIGRATE:
+        # whoever migrates it quits it once that is done, and may know so before it was read
+        about_to = self._run is RunState.FINISH_MIGRATE and self.work in (Work.SAVE, Work.MIGRATE)
+        if not about_to and self._run is not RunState.POSTMIGRATE:
             return None
         return ShutoffReason.SAVED if self.work is Work.SAVE else ShutoffReason.MIGRATED
 
@@ -574,6 +577,7 @@ class Monitor:
             seen = self._seen(status, native, asked, Origin.EVENT)
             self._items.append(Seen(replace(seen, signal=Signal.STOPPED, cause=end.cause)))
         self._begin()
+        self.work = None
         self.phase = Phase.OFF
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given
 
+from avirt.drivers.qemu.events import EVENTS
 from avirt.drivers.qemu.identity import identity
 from avirt.drivers.qemu.observe import Monitor, Outcome, Phase, Step
 from avirt.drivers.qemu.reasons import Work
+from avirt.drivers.qemu.states import RunState, ShutdownCause, meaning
 from avirt.model.change import Origin
-from avirt.model.observation import Observation, Overrun, ReadFailed, Seen, Signal
+from avirt.model.observation import Item, Observation, Overrun, ReadFailed, Seen, Signal
 from avirt.model.state import (
     DomainState,
     NormalState,
@@ -137,6 +141,13 @@ def test_events_before_the_first_reply_say_why() -> None:
     read(monitor, "shutdown")
     send(monitor, "SHUTDOWN", guest=False, reason="host-qmp-quit")
     assert told(monitor.eof(asked=9).items) == ["STOPPED SHUTOFF/SHUTDOWN"]
+
+
+def test_resume_before_the_first_reply_has_no_reason() -> None:
+    """It may have booted, or not: nobody saw where it was."""
+    monitor = opening()
+    send(monitor, "RESUME")
+    assert read(monitor, "running", True) == ["= RUNNING/UNKNOWN"]
 
 
 def test_end_before_the_first_reply_is_told_with_its_reason() -> None:
@@ -485,6 +496,32 @@ def test_sleeping_guest_that_is_held_goes_on_sleeping() -> None:
 # ------------------------------------------------------------ panic
 
 
+def test_panic_that_stops_the_domain_is_a_crash_until_it_runs_again() -> None:
+    """STOP adds nothing to it."""
+    monitor = live()
+    assert send(monitor, "GUEST_PANICKED", action="pause") == ["CRASHED CRASHED/PANICKED"]
+    assert send(monitor, "STOP") == []
+    assert due(monitor) is None
+    assert send(monitor, "RESUME") == ["RESUMED RUNNING/CRASHED"]
+
+
+def test_panic_that_ends_the_domain_is_a_crash_until_it_is_off() -> None:
+    """SHUTDOWN adds nothing to it but the reason."""
+    monitor = live()
+    assert send(monitor, "GUEST_PANICKED", action="poweroff") == ["CRASHED CRASHED/PANICKED"]
+    assert send(monitor, "SHUTDOWN", guest=True, reason="guest-panic") == []
+    assert told(monitor.eof(asked=9).items) == ["STOPPED SHUTOFF/CRASHED"]
+
+
+@pytest.mark.parametrize("event", ["GUEST_PANICKED", "GUEST_CRASHLOADED"])
+def test_panic_that_lets_the_domain_run_is_why_it_runs_until_it_reboots(event: str) -> None:
+    """As libvirt says of one that was resumed from a crash."""
+    monitor = live()
+    assert send(monitor, event, action="run") == ["CRASHED RUNNING/CRASHED"]
+    assert read(monitor, "running", True) == ["= RUNNING/CRASHED"]
+    assert send(monitor, "RESET", guest=True, reason="guest-reset") == ["REBOOTED RUNNING/BOOTED"]
+
+
 def test_panic_of_an_unknown_action_is_read() -> None:
     """Nothing is concluded."""
     step = live().event("GUEST_PANICKED", {"action": "from-the-future"}, asked=7, now=10.0)
@@ -630,6 +667,15 @@ def test_domain_that_ran_again_has_a_new_reason() -> None:
     assert told(monitor.eof(asked=9).items) == ["STOPPED SHUTOFF/DESTROYED"]
 
 
+def test_watchdog_that_powers_off_ends_the_domain_without_a_shutdown() -> None:
+    """QEMU exits at once: the guest hung, which is a crash."""
+    monitor = live()
+    assert send(monitor, "WATCHDOG", action="poweroff") == ["+Watchdog"]
+    step = monitor.eof(asked=9)
+    assert (told(step.items), step.reconnect) == (["STOPPED SHUTOFF/CRASHED"], False)
+    assert seen(step).native == {"event": "WATCHDOG", "type": "", "detail": "poweroff"}
+
+
 def test_watchdog_that_powers_off_keeps_an_earlier_reason() -> None:
     """The guest was off by then."""
     monitor = live("shutdown", running=False)
@@ -667,6 +713,18 @@ def test_end_without_a_shutdown_is_what_one_attempt_to_connect_tells(
         assert failed.key == WHO.key
         assert failed.why
         assert phase(monitor) is Phase.LOST
+
+
+def test_end_of_a_domain_that_was_to_be_taken_in_is_a_failed_start() -> None:
+    """QEMU exits when it can't read what comes in."""
+    assert died(live("inmigrate", running=False)) == ["STOPPED SHUTOFF/FAILED"]
+
+
+def test_work_ends_with_the_process() -> None:
+    """The next one was not killed by us."""
+    monitor = live(work=Work.KILL)
+    died(monitor)
+    assert monitor.work is None
 
 
 def test_lost_monitor_is_stale_once_and_may_still_turn_out_dead() -> None:
@@ -736,3 +794,56 @@ def test_state_of_the_first_read_is_the_tables(status: str, running: bool, expec
     monitor = opening()
     first = seen(monitor.status(status, running, asked=0, now=0.0))
     assert (first.status, first.native["status"]) == (expected, status)
+
+
+EVENT_NAMES = st.sampled_from(["BALLOON_CHANGE", "FROM_THE_FUTURE", *sorted(EVENTS)])
+WORDS = ["pause", "run", "poweroff", "stop", "reset", "x", "completed", "device", "created", "null", *ShutdownCause]
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from(WORDS),
+        "reason": st.sampled_from(WORDS),
+        "status": st.sampled_from(WORDS),
+        "guest": st.booleans(),
+        "id": st.just("j"),
+        "info": st.none() | st.just({"type": 3}),
+    },
+)
+WORKS = st.none() | st.sampled_from(Work)
+INPUTS = st.one_of(
+    st.tuples(st.just("event"), EVENT_NAMES, DATA),
+    st.tuples(st.just("status"), st.sampled_from([*RunState, "x"]), st.booleans()),
+    st.tuples(st.just("work"), WORKS, st.none()),
+    st.tuples(st.just("eof"), st.sampled_from(Outcome), st.sampled_from([True, False, None])),
+)
+
+
+@given(st.lists(st.tuples(INPUTS, st.sampled_from([0.0, 0.01, 0.3, 1.0, 3.0, 70.0])), max_size=40))
+def test_monitor_takes_anything_in_any_order(inputs: list[tuple[tuple[str, Any, Any], float]]) -> None:
+    """Nothing fails, nothing stays due, only STOPPED is off; a read of a held domain is what the table says of it."""
+    monitor, now, asked = opening(), 1.0, 0
+    for (what, first, second), pause in inputs:
+        now, asked, items = now + pause, asked + 1, list[Item]()
+        items += monitor.wake(now).items
+        at = due(monitor)
+        assert at is None or at > now
+        if what == "event":
+            items += monitor.event(first, second, asked=asked, now=now).items
+        elif what == "status":
+            items += monitor.status(first, second, asked=asked, now=now).items
+        elif what == "work":
+            monitor.work = first
+        else:
+            items += monitor.eof(asked=asked).items
+            if phase(monitor) is Phase.CUT:
+                items += monitor.reconnected(first, alive=second, asked=asked).items
+            monitor.opened()
+            items += monitor.identified(WHO, PID + asked, MARKER, asked=asked).items
+        for item in items:
+            if isinstance(item, Seen):
+                observation = item.observation
+                assert observation.status is not None
+                assert observation.active is (observation.status.state is not DomainState.SHUTOFF)
+                assert observation.active is (observation.signal is not Signal.STOPPED)
+        if what == "status" and monitor.work is None and first not in ("running", "shutdown", "restore-vm", "x"):
+            assert [words for words in told(items) if words[0] == "="] == [f"= {said(meaning(first))}"]
