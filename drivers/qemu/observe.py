@@ -200,7 +200,6 @@ class Monitor:
     def opened(self) -> Step:
         """A connection is negotiated: events may come. Ask who it is, then `identified`, then `status`."""
         self.phase = Phase.OPENING
-        self._early.clear()
         self._missed = 0
         self._jobs.clear()
         return self._step()
@@ -385,7 +384,7 @@ class Monitor:
 
     def _on_resume(self, _: Data, asked: int, now: float) -> None:
         before = self._run
-        self._hint = self._end = None
+        self._end = None
         self._stays = False
         self._down = ShutdownReason.UNKNOWN
         self._recheck = None

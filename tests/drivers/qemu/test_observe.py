@@ -373,15 +373,14 @@ def test_powerdown_again_is_told_once_and_waited_for_anew() -> None:
         ("SHUTDOWN", "guest-shutdown", []),  # it shows so already
         ("RESET", "guest-reset", ["REBOOTED RUNNING/BOOTED"]),
         ("SUSPEND", "", ["+PMSuspend", "PMSUSPENDED PMSUSPENDED/UNKNOWN"]),
+        ("GUEST_PANICKED", "", ["CRASHED CRASHED/PANICKED"]),
     ],
 )
 def test_powerdown_is_answered(event: str, reason: str, expected: list[str]) -> None:
     """The guest did something: nothing is waited for any more."""
     monitor = live()
     send(monitor, "POWERDOWN")
-    assert (
-        send(monitor, event, guest=True, reason="guest-shutdown" if event == "SHUTDOWN" else "guest-reset") == expected
-    )
+    assert send(monitor, event, guest=True, reason=reason, action="pause") == expected
     assert due(monitor) is None
 
 
@@ -400,9 +399,9 @@ def test_powerdown_of_a_held_domain_is_not_felt() -> None:
     assert send(monitor, "POWERDOWN") == []
     send(monitor, "RESUME")
     send(monitor, "POWERDOWN")
-    send(monitor, "STOP")
-    read(monitor, "paused")
-    assert send(monitor, "RESUME") == ["RESUMED RUNNING/UNPAUSED"]
+    assert send(monitor, "STOP") == []
+    assert due(monitor) == 10.25
+    assert send(monitor, "RESUME") == ["SUSPENDED PAUSED/UNKNOWN", "RESUMED RUNNING/UNPAUSED"]
 
 
 # ------------------------------------------------------------ RESET
@@ -554,6 +553,9 @@ def test_state_that_passes_without_a_word_is_read_again(status: str) -> None:
     assert due(monitor) is None
     read(monitor, "paused", now=2.1)
     assert due(monitor) is None
+    read(monitor, status, now=2.2)
+    send(monitor, "RESUME", now=2.3)
+    assert due(monitor) is None
 
 
 def test_revert_that_failed_is_not_under_way_for_ever() -> None:
@@ -674,6 +676,42 @@ def test_watchdog_that_powers_off_ends_the_domain_without_a_shutdown() -> None:
     step = monitor.eof(asked=9)
     assert (told(step.items), step.reconnect) == (["STOPPED SHUTOFF/CRASHED"], False)
     assert seen(step).native == {"event": "WATCHDOG", "type": "", "detail": "poweroff"}
+
+
+def test_domain_that_ran_again_was_not_asked_to_go_down() -> None:
+    """Nor does its process stay for the last run's sake."""
+    monitor = live()
+    send(monitor, "POWERDOWN")
+    send(monitor, "SHUTDOWN", guest=True, reason="guest-shutdown")
+    send(monitor, "STOP")
+    send(monitor, "RESET", guest=False, reason="host-qmp-system-reset")
+    send(monitor, "RESUME")
+    assert send(monitor, "SHUTDOWN", guest=True, reason="guest-shutdown") == ["SHUTDOWN SHUTDOWN/UNKNOWN stopping"]
+    monitor = live("shutdown", running=False)
+    send(monitor, "RESUME")
+    send(monitor, "WATCHDOG", action="poweroff")
+    assert not monitor.eof(asked=9).reconnect
+
+
+def test_nothing_is_due_of_a_connection_that_ended() -> None:
+    """Neither a read nor a fall-back."""
+    for monitor in (live(), live("inmigrate", running=False)):
+        send(monitor, "POWERDOWN")
+        assert due(monitor) is not None
+        monitor.eof(asked=9)
+        assert due(monitor) is None
+
+
+def test_what_one_connection_counted_is_not_the_nexts() -> None:
+    """Events that did not fit, and jobs whose end nobody heard."""
+    monitor = opening()
+    for _ in range(1_001):
+        send(monitor, "JOB_STATUS_CHANGE", id="j", status="running")
+    monitor.eof(asked=9)
+    monitor.opened()
+    monitor.identified(WHO, PID, MARKER, asked=0)
+    assert read(monitor, "restore-vm") == ["= PAUSED/FROM_SNAPSHOT restoring"]
+    assert read(monitor, "restore-vm") == ["= PAUSED/FROM_SNAPSHOT"]
 
 
 def test_watchdog_that_powers_off_keeps_an_earlier_reason() -> None:
