@@ -159,7 +159,9 @@ class Said(msgspec.Struct, omit_defaults=True, rename={"hello": "QMP", "value": 
         if self.value is not _NO_RAW and self.error is UNSET:
             return Reply(self.value, None, self.id)
         if self.event is not UNSET:
-            timestamp = None if self.timestamp is UNSET or self.timestamp == _NO_TIME else self.timestamp
+            timestamp = None if self.timestamp is UNSET else self.timestamp
+            if timestamp is not None and timestamp.seconds == -1 == timestamp.microseconds:
+                timestamp = None
             return Event(self.event, NOTHING if self.data is _NO_RAW else self.data, timestamp)
         if self.error is not UNSET:
             return Reply(NOTHING, self.error, self.id)
