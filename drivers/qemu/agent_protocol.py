@@ -203,16 +203,18 @@ class AgentConnection:
         self._is_listening = self.stage is not AgentStage.LOST
 
     def _hear_lines(self, data: bytes, messages: list[AgentMessage]) -> None:
-        """What stands between two marks; line by line, so that what is complete counts before what can't be read."""
-        start = 0
-        while start < len(data) and self._is_listening:
-            end = data.find(b"\n", start) + 1 or len(data)
+        """What stands between two marks; what is complete counts before what can't be read."""
+        if not self._is_listening:
+            return
+        said: list[Said] = []
+        try:
             try:
-                for said in self._lines.feed(data[start:end]):
-                    self._hear(said, messages)
-            except RemoteProtocolError as error:
-                self._confused(error)
-            start = end
+                self._lines.feed_into(said, data)
+            finally:
+                for each in said:
+                    self._hear(each, messages)
+        except RemoteProtocolError as error:
+            self._confused(error)
 
     def _hear(self, said: Said, messages: list[AgentMessage]) -> None:
         """One object of JSON."""

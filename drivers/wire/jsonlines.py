@@ -208,49 +208,45 @@ class JSONLines(Generic[T]):
             RemoteProtocolError: no JSON, no object, other types, or too long. What was complete before it is lost.
         """
         objects: list[T] = []
+        self.feed_into(objects, data)
+        return objects
+
+    def feed_into(self, objects: list[T], data: bytes) -> None:
+        """As `feed`; what was complete before an error is in the list."""
         position = 0
         if self._line:
             end = data.find(b"\n") + 1
             self._check(len(self._line) + (end or len(data)))
             if not end:
                 self._line += data
-                return objects
+                return
             data = bytes(self._line) + data
             self._line.clear()
-        size, limit, values, load = len(data), self.max_message, self._values, self._decoder.decode
+        elif self._values.pending:
+            position = self._take(objects, data, 0)
+        size, load = len(data), self._decoder.decode
         while position < size:
-            end = data.find(b"\n", position) + 1
-            if end and data[position] == _BRACE and not values.pending and end - position <= limit:
-                # the way of nearly all lines, without the detours of `_next`
-                try:
-                    objects.append(load(data[position:end]))
-                    position = end
-                    continue
-                except (ValueError, RecursionError):
-                    pass  # what it is instead is found there
-            position = self._next(data, position, objects)
-        return objects
-
-    def _next(self, data: bytes, position: int, objects: list[T]) -> int:
-        """Deal with the next line, or with the next object if that is none; answers where to go on."""
-        if not self._values.pending:
-            position = _end_of_space(data, position)
-            if position == len(data):
-                return position
             if data[position] != _BRACE:
-                raise RemoteProtocolError(f"no object of JSON: it begins with {data[position : position + 20]!r}")
+                position = _end_of_space(data, position)
+                if position == size:
+                    return
+                if data[position] != _BRACE:
+                    raise RemoteProtocolError(f"no object of JSON: it begins with {data[position : position + 20]!r}")
             end = data.find(b"\n", position) + 1
-            self._check((end or len(data)) - position)
+            self._check((end or size) - position)
             if not end:
                 self._line += memoryview(data)[position:]
-                return len(data)
+                return
             try:
-                objects.append(self._decoder.decode(data[position:end]))
-                return end
+                objects.append(load(data[position:end]))
+                position = end
             except (ValueError, RecursionError) as error:
-                goes_on = isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
-                if not goes_on or end - position > MAX_FIRST_LINE:
+                if not _may_go_on(error) or end - position > MAX_FIRST_LINE:
                     raise _refusal(error) from error
+                position = self._take(objects, data, position)
+
+    def _take(self, objects: list[T], data: bytes, position: int) -> int:
+        """An object that is no line, if it is complete; where to go on."""
         value, position = self._values.take(data, position)
         if value is not None:
             objects.append(decode(self._decoder, value))
@@ -260,6 +256,11 @@ class JSONLines(Generic[T]):
         if size > self.max_message:
             self.clear()
             raise RemoteProtocolError(f"a message of more than {self.max_message} bytes")
+
+
+def _may_go_on(error: Exception) -> bool:
+    """Whether a line that could not be decoded may be the first of several, or hold more than one object."""
+    return isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError)
 
 
 def _end_of_space(data: bytes, position: int) -> int:

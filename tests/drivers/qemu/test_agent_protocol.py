@@ -283,6 +283,16 @@ def test_client_answer_that_cannot_be_read_is_an_error_that_a_sync_mends(
     assert core.receive_data(b'\xff{"return": 2}\n') == [Sync(2)]
 
 
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_client_answer_counts_whatever_stands_behind_it(in_pieces: bool) -> None:
+    """Garbage on its line does not take it away; but then we are out of step."""
+    core = client()
+    core.send(PING)
+    data = b'{\n"return": {}\n}\x00'
+    assert feed(core, each(data) if in_pieces else [data]) == [Reply()]
+    assert core.stage is AgentStage.LOST
+
+
 def test_client_end_within_an_answer_is_an_error_and_elsewhere_not() -> None:
     core = client()
     core.receive_data(b'{"return"')

@@ -88,6 +88,13 @@ def test_lines_with_several_objects_give_all_of_them() -> None:
     assert lines().feed(b'{"a": 1}{"b": 2} {"c": 3}\n{}\n') == [{"a": 1}, {"b": 2}, {"c": 3}, {}]
 
 
+def test_lines_complete_before_what_is_none_can_be_had() -> None:
+    objects: list[dict[str, object]] = []
+    with pytest.raises(RemoteProtocolError, match="begins with b'!"):
+        lines().feed_into(objects, b'{"a": 1}{"b": 2}\n{"c": 3}\n!{"d": 4}\n')
+    assert objects == [{"a": 1}, {"b": 2}, {"c": 3}]
+
+
 def test_lines_unfinished_are_forgotten_when_cleared() -> None:
     stream = lines()
     for begun in (b'{"a"', b'{\n"a"'):
