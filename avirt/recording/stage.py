@@ -264,6 +264,7 @@ class Stage:
         match line:
             case Asked():
                 self._ask(line)
+                await checkpoint()  # tasks that begin in one turn may run in any order: trio's do
             case Answered():
                 await self._answered(line)
             case Left():

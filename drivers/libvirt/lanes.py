@@ -69,8 +69,7 @@ class Lanes:
         self.breaker = Breaker[Sick]()
         control.breaker = self.breaker
         control.gives_way = True
-        # a replay has more slots: reads go out as they are made, in whatever order tasks run
-        control.limit_keyed(max(READS, control.settings.window // 2))
+        control.limit_keyed(READS)
         self._open_more = open_more
         self._group = group
         self._idle = idle
