@@ -173,10 +173,7 @@ class Engine:
         self._list_kick = anyio.Event()
         self._fast_until = 0.0
         self._taps: list[Tap] = []
-        memory = store.left(name)
-        facts = None if memory is None else memory.facts
-        store.set_status(HostStatus(name=name, since=self._wall(), facts=facts))
-        memory = memory or store.recall(name)
+        memory = store.look_after(HostStatus(name=name, since=self._wall()))
         if memory is not None:
             self._lifecycle.recall(
                 [record for _, record in memory.records.values()],
@@ -464,7 +461,7 @@ class Engine:
                 item = await session.probe(key)
         except ConnectionLost:
             # the watch says so, and a listing follows the next connection; if it does not, the read is still owed
-            self._schedule.later(key, anyio.current_time() + FAILED_READ_PAUSE)
+            self._read_later(key)
         except AvirtError as error:
             self._read_failed(key, error)
         else:
@@ -476,6 +473,9 @@ class Engine:
     def _read_failed(self, key: Key, error: AvirtError) -> None:
         """The record is stale from here on, so the domain is read again, whoever it was that read it now."""
         self.feed(ReadFailed(key, str(error)))
+        self._read_later(key)
+
+    def _read_later(self, key: Key) -> None:
         again = anyio.current_time() + FAILED_READ_PAUSE
         self._schedule.later(key, again)
         self._arm(again)

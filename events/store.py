@@ -235,6 +235,12 @@ class Store:
         former = self._former
         return Token(self.epoch if former is None or seq > former.seq else former.epoch, seq)
 
+    def look_after(self, status: HostStatus) -> HostMemory | None:
+        """A host is looked after from now on; what an earlier connection, or process, knew of it."""
+        memory = self.left(status.name)
+        self.set_status(status if memory is None else replace(status, facts=memory.facts))
+        return memory or self.recall(status.name)
+
     def recall(self, host: str) -> HostMemory | None:
         """What an earlier process knew of a host; once."""
         return self._memory.pop(host, None)
