@@ -30,6 +30,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw
 
 from avirt.drivers.qemu.messages import (
+    SAID,
     Command,
     Reply,
     Said,
@@ -53,7 +54,6 @@ MAX_NUMBER: Final = 2**53 - 1
 
 _SYNC: Final = "guest-sync-delimited"
 _MARK: Final = b"\xff"
-_SAID: Final = msgspec.json.Decoder(Said)
 
 
 class _Number(msgspec.Struct):
@@ -111,7 +111,7 @@ class AgentConnection:
         self._number = b""
         self._is_listening = False  # behind a mark, or in step
         self._is_marked = False  # nothing came behind the mark yet
-        self._lines = JSONLines(_SAID, max_message=max_message)
+        self._lines = JSONLines(SAID, max_message=max_message)
         self._values = JSONValues(max_message=max_message)
 
     def __repr__(self) -> str:

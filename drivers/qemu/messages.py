@@ -18,6 +18,7 @@ from avirt.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = [
     "NOTHING",
+    "SAID",
     "Command",
     "Event",
     "Greeting",
@@ -170,6 +171,9 @@ class Said(msgspec.Struct, omit_defaults=True, rename={"hello": "QMP", "value": 
             qemu = version.qemu
             return Greeting((qemu.major, qemu.minor, qemu.micro), version.package, self.hello.capabilities)
         raise RemoteProtocolError("a message that is neither a greeting, nor a reply, nor an event")
+
+
+SAID: Final = msgspec.json.Decoder(Said)
 
 
 def server_bytes(message: Greeting | Reply | Event) -> bytes:

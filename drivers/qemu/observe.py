@@ -514,21 +514,21 @@ class Monitor:
         if status == self._shown and not always:
             return
         self._shown = status
-        self._emit(event, status, asked, cause or Cause(event))
+        self._emit(row_of(event).signal, status, asked, cause or Cause(event))
 
     def _tell_stop(self, status: NormalState) -> None:
         stop = self._stop
         assert stop is not None
         self._stop = None
         self._shown = status
-        self._emit("STOP", status, stop.asked, Cause("STOP"))
+        self._emit(row_of("STOP").signal, status, stop.asked, Cause("STOP"))
         self._items += self._behind
         self._behind = []
 
-    def _emit(self, event: str, status: NormalState, asked: int, cause: Cause) -> None:
+    def _emit(self, signal: Signal | None, status: NormalState, asked: int, cause: Cause) -> None:
         native = {"event": cause.event, "type": cause.type, "detail": cause.detail}
         seen = self._seen(status, native, asked, Origin.EVENT)
-        self._items.append(Seen(replace(seen, signal=row_of(event).signal, cause=cause)))
+        self._items.append(Seen(replace(seen, signal=signal, cause=cause)))
 
     def _seen(self, status: NormalState, native: Native, asked: int, origin: Origin) -> Observation:
         who = self.who
@@ -571,10 +571,7 @@ class Monitor:
 
     def _off(self, end: _End, asked: int) -> None:
         if self.who is not None:
-            status = NormalState(DomainState.SHUTOFF, end.reason)
-            native = {"event": end.cause.event, "type": end.cause.type, "detail": end.cause.detail}
-            seen = self._seen(status, native, asked, Origin.EVENT)
-            self._items.append(Seen(replace(seen, signal=Signal.STOPPED, cause=end.cause)))
+            self._emit(Signal.STOPPED, NormalState(DomainState.SHUTOFF, end.reason), asked, end.cause)
         self._begin()
         self.work = None
         self.phase = Phase.OFF

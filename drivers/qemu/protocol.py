@@ -26,6 +26,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from avirt.drivers.qemu.messages import (
+    SAID,
     Command,
     Event,
     Greeting,
@@ -74,8 +75,6 @@ _BANNERS: Final = (
     (b"\x15\x03", "it speaks TLS: use qmp+tcp://…?tls=1"),
 )
 """How others greet whom they might be taken for."""
-
-_SAID: Final = msgspec.json.Decoder(Said)
 
 
 class _Arguments(msgspec.Struct):
@@ -127,7 +126,7 @@ class Connection:
         self._owed = b"" if greeting is None else server_bytes(greeting) + b"\r\n"
         self.enabled: frozenset[str] = frozenset()
         self._asked: frozenset[str] = frozenset()
-        self._lines = JSONLines(_SAID, max_message=max_message)
+        self._lines = JSONLines(SAID, max_message=max_message)
         self._values = JSONValues(max_message=max_message)
         self._error: RemoteProtocolError | None = None
 
