@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Final
 
 from avirt.drivers.sim.domain import Config, SimDomain
 from avirt.drivers.sim.moments import WorldEvent
+from avirt.drivers.sim.observe import MOMENTS
 from avirt.drivers.sim.world import World
 from avirt.model.change import Change, DomainEvent, Origin, RecordChange
 from avirt.model.record import Key
@@ -23,16 +23,6 @@ __all__ = ["History", "Witness", "backwards"]
 
 History = list[DomainState | None]
 """The states of one domain, None while it is not there."""
-
-_TOLD: Final = {
-    "Started": DomainState.RUNNING,
-    "Resumed": DomainState.RUNNING,
-    "Suspended": DomainState.PAUSED,
-    "Shutdown": DomainState.SHUTDOWN,
-    "Stopped": DomainState.SHUTOFF,
-    "PMSuspended": DomainState.PMSUSPENDED,
-    "Crashed": DomainState.CRASHED,
-}
 
 
 class Witness(World):
@@ -57,8 +47,8 @@ class Witness(World):
 
     def tell(self, event: WorldEvent | DomainEvent) -> None:
         """Events may tell of more states than there were, as libvirt's do."""
-        if isinstance(event, WorldEvent) and (state := _TOLD.get(event.moment.type_word)) is not None:
-            self._note(event.key, state)
+        if isinstance(event, WorldEvent) and (status := MOMENTS[event.moment].status) is not None:
+            self._note(event.key, status.state)
         super().tell(event)
 
     def places(self) -> dict[Key, int]:
